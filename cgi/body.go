@@ -1,0 +1,80 @@
+package cgi
+
+import (
+	"errors"
+	"io"
+	"time"
+)
+
+// A Waiter is a body that can wait a short while. ReadWithin reads as Read does,
+// but returns ErrNothingYet when nothing came within d. A front uses it to hand
+// on what it has when the application has nothing more to give at the moment.
+type Waiter interface {
+	ReadWithin(p []byte, d time.Duration) (int, error)
+}
+
+// ErrNothingYet is what ReadWithin says when it has waited long enough.
+var ErrNothingYet = errors.New("cgi: nothing to read yet")
+
+// restBody is the part of a stream that follows what was already read of it.
+type restBody struct {
+	rest []byte
+	r    io.Reader
+}
+
+func (b *restBody) Read(p []byte) (int, error) {
+	if len(b.rest) > 0 {
+		n := copy(p, b.rest)
+		if b.rest = b.rest[n:]; len(b.rest) == 0 {
+			b.rest = nil // let go of the header's buffer
+		}
+		return n, nil
+	}
+	return b.r.Read(p)
+}
+
+func (b *restBody) ReadWithin(p []byte, d time.Duration) (int, error) {
+	if w, ok := b.r.(Waiter); ok && len(b.rest) == 0 {
+		return w.ReadWithin(p, d)
+	}
+	return b.Read(p)
+}
+
+func (b *restBody) Close() error {
+	if c, ok := b.r.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
+
+// exactBody gives exactly the declared number of bytes: what is beyond is left
+// unread, and what is missing is an error (A80).
+type exactBody struct {
+	body io.ReadCloser
+	left int64
+}
+
+func (b *exactBody) Read(p []byte) (int, error) { return b.read(p, -1) }
+
+func (b *exactBody) ReadWithin(p []byte, d time.Duration) (int, error) { return b.read(p, d) }
+
+func (b *exactBody) read(p []byte, d time.Duration) (n int, err error) {
+	if b.left == 0 {
+		return 0, io.EOF
+	}
+	if int64(len(p)) > b.left {
+		p = p[:b.left]
+	}
+	if w, ok := b.body.(Waiter); ok && d >= 0 {
+		n, err = w.ReadWithin(p, d)
+	} else {
+		n, err = b.body.Read(p)
+	}
+	b.left -= int64(n)
+	if err == io.EOF && b.left > 0 {
+		err = &Error{Kind: Truncated, Reason: "its output ends before the Content-Length that it declared"}
+	}
+	return n, err
+}
+
+func (b *exactBody) Close() error { return b.body.Close() }

@@ -1,0 +1,79 @@
+package cgi
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync"
+	"time"
+)
+
+// feeder writes a request's body to a process's standard input, beside the
+// reading of its output: neither side waits for the other (A58). It ends when the
+// body has been written, when the process does not read (A59), or at stop; then
+// standard input is closed, and the process sees the end of the file.
+type feeder struct {
+	pipe    *os.File
+	stall   time.Duration
+	failed  func(error) // told when the body ends early
+	mu      sync.Mutex
+	stopped bool
+}
+
+// copyBuffers are shared by all that copy bodies.
+var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
+
+func startFeeder(pipe *os.File, body io.Reader, length int64, stall time.Duration, failed func(error)) *feeder {
+	f := &feeder{pipe: pipe, stall: stall, failed: failed}
+	go f.run(body, length)
+	return f
+}
+
+// run may still be in body.Read when stop has returned; whoever gave the body
+// makes that Read return.
+func (f *feeder) run(body io.Reader, length int64) {
+	defer f.pipe.Close()
+	buf := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	for length > 0 {
+		want := min(length, int64(len(*buf)))
+		n, err := body.Read((*buf)[:want])
+		if n > 0 {
+			length -= int64(n)
+			if !f.write((*buf)[:n]) {
+				return // it does not read, or is gone: its answer decides
+			}
+		}
+		if err != nil && length > 0 {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			f.fail(err)
+			return
+		}
+	}
+}
+
+func (f *feeder) write(p []byte) bool {
+	if f.stall > 0 {
+		_ = f.pipe.SetWriteDeadline(time.Now().Add(f.stall))
+	}
+	_, err := f.pipe.Write(p)
+	return err == nil
+}
+
+func (f *feeder) fail(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.stopped && !errors.Is(err, os.ErrClosed) {
+		f.failed(err)
+	}
+}
+
+// stop ends the writing. Errors of the body are of no interest after it.
+func (f *feeder) stop() {
+	f.mu.Lock()
+	f.stopped = true
+	f.mu.Unlock()
+	_ = f.pipe.Close()
+}

@@ -1,0 +1,354 @@
+package cgi
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"io"
+	"net/http"
+	"net/textproto"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"gatehouse/environ"
+)
+
+// Handler serves HTTP with a Responder. Behind it lie no other handlers: it takes
+// the request's target as it was received.
+type Handler struct {
+	Responder Responder
+
+	// Server makes the meta-variables; nil means the zero environ.Server.
+	Server *environ.Server
+
+	// Refuse returns the Responder that answers a request which cannot be
+	// passed on; nil means one that fails with e.
+	Refuse func(e *Error) Responder
+
+	// SendTimeout is how long the client may take no byte of the response;
+	// BodyTimeout how long it may send no byte of its body. Zero means a
+	// minute for both.
+	SendTimeout, BodyTimeout time.Duration
+
+	// MaxTarget is the longest request target, in bytes (414); MaxFields the
+	// largest number of header fields (431). Zero means 8 KiB and 100 (E30).
+	MaxTarget, MaxFields int
+}
+
+// FlushAfter is how long a front keeps what an application wrote while nothing
+// more comes: long enough for the end of a short response to arrive and go out
+// with it, too short to be noticed (A103).
+const FlushAfter = 2 * time.Millisecond
+
+var zeroServer environ.Server
+
+// ServeHTTP implements http.Handler. A response that ends too early ends the
+// connection with it (http.ErrAbortHandler), so that the client can tell.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	rw := &responseWriter{w: w, rc: http.NewResponseController(w), r: r, timeout: orMinute(h.SendTimeout)}
+	req, responder := h.request(rw, r)
+	body := h.body(rw, r, req)
+	resp, err := responder.Respond(r.Context(), req)
+	if err != nil {
+		resp = PlainError(AsError(err))
+	}
+	whole := rw.write(resp, h.software())
+	_ = resp.Close()
+	body.stop()
+	if !whole {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (h *Handler) server() *environ.Server {
+	if h.Server != nil {
+		return h.Server
+	}
+	return &zeroServer
+}
+
+func (h *Handler) software() string {
+	if s := h.server().Software; s != "" {
+		return s
+	}
+	return "gatehouse"
+}
+
+func orMinute(d time.Duration) time.Duration {
+	if d > 0 {
+		return d
+	}
+	return time.Minute
+}
+
+// request makes the Request, and chooses who answers it.
+func (h *Handler) request(rw *responseWriter, r *http.Request) (*Request, Responder) {
+	req := &Request{ID: newID(), Account: new(Account)}
+	var err error
+	if e := h.check(r); e != nil {
+		return h.refused(req, r, e)
+	}
+	if req.Env, err = h.server().FromHTTP(r); err != nil {
+		return h.refused(req, r, requestError(err))
+	}
+	if req.Path, _, err = environ.ParseTarget(r.RequestURI); err != nil {
+		return h.refused(req, r, requestError(err))
+	}
+	if r.ProtoAtLeast(1, 1) {
+		req.Interim = rw.interim
+	}
+	return req, h.Responder
+}
+
+// check refuses what no application is to see.
+func (h *Handler) check(r *http.Request) *Error {
+	fields := 0
+	for _, values := range r.Header {
+		fields += len(values)
+	}
+	switch {
+	case r.Method == http.MethodConnect, r.Method == http.MethodTrace: // E07, E08
+		return &Error{Kind: BadRequest, Status: http.StatusMethodNotAllowed, Reason: "method " + r.Method + " is not served"}
+	case len(r.RequestURI) > orDefault(h.MaxTarget, 8<<10):
+		return &Error{Kind: BadRequest, Status: http.StatusRequestURITooLong, Reason: "the request target is too long"}
+	case fields > orDefault(h.MaxFields, 100):
+		return &Error{Kind: BadRequest, Status: http.StatusRequestHeaderFieldsTooLarge, Reason: "too many header fields"}
+	}
+	return nil
+}
+
+func requestError(err error) *Error {
+	e := &Error{Kind: BadRequest, Reason: err.Error(), Err: err}
+	var ee *environ.Error
+	if errors.As(err, &ee) {
+		e.Status = ee.Status
+	}
+	return e
+}
+
+// refused fills in what a log wants to know of a request that is passed to nobody.
+func (h *Handler) refused(req *Request, r *http.Request, e *Error) (*Request, Responder) {
+	req.Env = environ.Env{}
+	req.Env.Set("REQUEST_METHOD", r.Method)
+	req.Env.Set("REQUEST_URI", r.RequestURI)
+	req.Env.Set("SERVER_PROTOCOL", r.Proto)
+	req.Env.Set("REMOTE_ADDR", r.RemoteAddr)
+	req.Account.Failure = e
+	if h.Refuse != nil {
+		return req, h.Refuse(e)
+	}
+	return req, ResponderFunc(func(context.Context, *Request) (*Response, error) { return nil, e })
+}
+
+// body gives req the request's body.
+func (h *Handler) body(rw *responseWriter, r *http.Request, req *Request) *clientBody {
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+		return nil
+	}
+	b := &clientBody{body: r.Body, rc: rw.rc, timeout: orMinute(h.BodyTimeout)}
+	req.Body, req.ContentLength = b, r.ContentLength
+	if r.ProtoMajor == 1 {
+		_ = rw.rc.EnableFullDuplex() // an answer may begin before the body was read (A58)
+	}
+	return b
+}
+
+// PlainError is an error as a visitor may see it: the status and nothing else.
+func PlainError(e *Error) *Response {
+	code := e.StatusCode()
+	text := http.StatusText(code)
+	if text == "" {
+		text = "Error"
+	}
+	return ErrorResponse(e, "text/plain; charset=utf-8", strconv.Itoa(code)+" "+text+"\n")
+}
+
+// ErrorResponse is a response with e's status, its Retry-After, and a page.
+func ErrorResponse(e *Error, contentType, page string) *Response {
+	resp := &Response{
+		Status: e.StatusCode(), ContentLength: int64(len(page)),
+		Header: Header{{"Content-Type", contentType}, {"Cache-Control", "no-store"}, {"X-Content-Type-Options", "nosniff"}},
+		Body:   textBody(page),
+	}
+	if e.Kind == Busy {
+		wait := int64((e.RetryAfter + time.Second - 1) / time.Second)
+		resp.Header.Add("Retry-After", strconv.FormatInt(max(wait, 1), 10))
+	}
+	return resp
+}
+
+// idPrefix tells this process's requests from any other's.
+var idPrefix = func() string {
+	var b [6]byte
+	_, _ = rand.Read(b[:])
+	return hex.EncodeToString(b[:]) + "-"
+}()
+
+var idCount atomic.Uint64
+
+// newID returns a request's ID: twelve hexadecimal digits drawn once for this
+// process, a hyphen and a number.
+func newID() string { return idPrefix + strconv.FormatUint(idCount.Add(1), 36) }
+
+// responseWriter writes one Response to a client.
+type responseWriter struct {
+	w       http.ResponseWriter
+	rc      *http.ResponseController
+	r       *http.Request
+	timeout time.Duration
+	armed   time.Time // when the write deadline was last set
+}
+
+// interim sends a 1xx response (A86).
+func (rw *responseWriter) interim(status int, h Header) {
+	header := rw.w.Header()
+	for _, f := range h {
+		header.Add(f.Name, f.Value)
+	}
+	rw.arm()
+	rw.w.WriteHeader(status)
+	clear(header)
+}
+
+// write sends the response and reports whether all of it was sent.
+func (rw *responseWriter) write(resp *Response, software string) bool {
+	if resp.Raw {
+		if rw.r.ProtoMajor == 1 {
+			return rw.relay(resp)
+		}
+		parsed, err := parseRaw(resp)
+		if err != nil {
+			parsed = PlainError(AsError(err))
+		}
+		resp = parsed
+	}
+	rw.header(resp, software)
+	rw.arm()
+	rw.w.WriteHeader(resp.Status)
+	switch {
+	case rw.r.Method == http.MethodHead, resp.Status == 204, resp.Status == 205, resp.Status == 304: // A85, A87
+		_, err := io.Copy(io.Discard, resp.Body)
+		return err == nil || rw.r.Method == http.MethodHead
+	}
+	var whole bool
+	resp.Sent, whole = rw.copy(rw.w, resp.Body, true)
+	return whole
+}
+
+// header hands the fields to net/http, and keeps it from adding any but Date and
+// the framing.
+func (rw *responseWriter) header(resp *Response, software string) {
+	header := rw.w.Header()
+	values := make([]string, len(resp.Header)+2)
+	for n, f := range resp.Header {
+		if equalFold(f.Name, "X-Sendfile") || equalFold(f.Name, "X-Accel-Redirect") { // A84
+			continue
+		}
+		key := textproto.CanonicalMIMEHeaderKey(f.Name)
+		if old, ok := header[key]; ok {
+			header[key] = append(old, f.Value)
+			continue
+		}
+		values[n] = f.Value
+		header[key] = values[n : n+1 : n+1]
+	}
+	if _, ok := header["Content-Type"]; !ok {
+		header["Content-Type"] = nil // never sniffed (A78)
+	}
+	if _, ok := header["Server"]; !ok {
+		n := len(values) - 2
+		values[n] = software
+		header["Server"] = values[n : n+1 : n+1]
+	}
+	switch {
+	case resp.Status == 204, resp.Status == 304:
+	case resp.Status == 205:
+		header["Content-Length"] = []string{"0"}
+	case resp.ContentLength >= 0:
+		n := len(values) - 1
+		values[n] = strconv.FormatInt(resp.ContentLength, 10)
+		header["Content-Length"] = values[n:]
+	}
+}
+
+// arm moves the write deadline on, not more often than is useful.
+func (rw *responseWriter) arm() {
+	if now := time.Now(); now.Sub(rw.armed) > rw.timeout/8 {
+		rw.armed = now
+		_ = rw.rc.SetWriteDeadline(now.Add(rw.timeout))
+	}
+}
+
+// copy sends the body as it comes: what was written is flushed when the source
+// has nothing more to give at the moment, so large output is not slowed by it.
+func (rw *responseWriter) copy(w io.Writer, body io.Reader, flush bool) (sent int64, whole bool) {
+	if wt, ok := body.(PieceWriter); ok {
+		return rw.pieces(wt)
+	}
+	waiter, _ := body.(Waiter)
+	buf := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	for pending := true; ; { // the header is pending
+		var n int
+		var err error
+		if waiter != nil && pending && flush {
+			n, err = waiter.ReadWithin(*buf, FlushAfter)
+		} else {
+			n, err = body.Read(*buf)
+		}
+		if n > 0 {
+			rw.arm()
+			k, werr := w.Write((*buf)[:n])
+			sent += int64(k)
+			if werr != nil {
+				return sent, false
+			}
+			pending = true
+		}
+		switch {
+		case err == ErrNothingYet:
+			rw.arm()
+			if rw.rc.Flush() != nil {
+				return sent, false
+			}
+			pending = false
+		case err == io.EOF:
+			return sent, true
+		case err != nil:
+			_ = rw.rc.Flush() // what there is, before the end that is none
+			return sent, false
+		}
+	}
+}
+
+// A PieceWriter is a body that can write itself piece by piece, in a way better
+// than by Read: files, by sendfile(2). It returns io.EOF after the last piece.
+type PieceWriter interface {
+	WritePiece(w io.Writer) (int64, error)
+}
+
+func (rw *responseWriter) pieces(body PieceWriter) (sent int64, whole bool) {
+	for {
+		rw.arm()
+		n, err := body.WritePiece(rw.w)
+		sent += n
+		if err != nil {
+			return sent, err == io.EOF
+		}
+	}
+}
+
+// relay writes a raw response to an HTTP/1 connection and closes that (A95).
+func (rw *responseWriter) relay(resp *Response) bool {
+	conn, bw, err := rw.rc.Hijack()
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	_ = bw.Flush()
+	raw := &responseWriter{w: rw.w, r: rw.r, timeout: rw.timeout, rc: http.NewResponseController(connWriter{conn, rw.w})}
+	resp.Sent, _ = raw.copy(conn, resp.Body, false)
+	return true // the connection is closed, whole or not
+}

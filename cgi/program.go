@@ -1,0 +1,441 @@
+package cgi
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"gatehouse/environ"
+	"gatehouse/process"
+)
+
+// Program is the Responder that starts a process for each request and speaks CGI
+// with it (RFC 3875). The fields are not to be changed once it is in use.
+type Program struct {
+	// Path is the program to run, absolute; "" means the request's
+	// SCRIPT_FILENAME.
+	Path string
+
+	// Spawner starts the processes.
+	Spawner process.Spawner
+
+	// Base is the environment of every process, before the request's variables
+	// (A26). Env is added after them, and replaces nothing (A25).
+	Base environ.Env
+	Env  environ.Env
+
+	// PassAuthorization hands HTTP_AUTHORIZATION to the program (A33).
+	PassAuthorization bool
+
+	// NPH lets a program whose name begins with "nph-" write the whole HTTP
+	// response itself (RFC 3875 section 5, A95).
+	NPH bool
+
+	// Interim lets the program send 1xx responses before its own (A86).
+	Interim bool
+
+	// FinishAnyway lets the program run on when the client has gone (A102).
+	FinishAnyway bool
+
+	// KeepChildren lets background processes of the program live on (F39).
+	KeepChildren bool
+
+	Times  Times
+	Parse  ParseLimits
+	Limits process.Limits
+
+	// Log gets the lines of the program's standard error and how it ended if
+	// not well; nil means slog.Default.
+	Log *slog.Logger
+}
+
+// Times are the time limits of one process (A101). Zero means no limit, except
+// where another default is named.
+type Times struct {
+	Header time.Duration // from the start to the end of the header
+	Idle   time.Duration // between two pieces of output
+	Total  time.Duration // from the start to the end
+	Stdin  time.Duration // a write to its standard input that makes no progress
+
+	// Linger is how long the response may stay silent once the process has
+	// ended and others hold its standard output open (A99), and how long a
+	// process may stay that has closed its standard output. Zero means a
+	// second.
+	Linger time.Duration
+
+	Grace time.Duration // between SIGTERM and SIGKILL; zero means 3 s
+}
+
+func (t *Times) linger() time.Duration {
+	if t.Linger > 0 {
+		return t.Linger
+	}
+	return time.Second
+}
+
+func (p *Program) log() *slog.Logger {
+	if p.Log != nil {
+		return p.Log
+	}
+	return slog.Default()
+}
+
+// Respond starts the program and reads the header of its response. The body of a
+// request whose length is not known is refused: put a Spool before the Program.
+func (p *Program) Respond(ctx context.Context, req *Request) (*Response, error) {
+	script := p.Path
+	if script == "" {
+		script = req.Env.Get("SCRIPT_FILENAME")
+	}
+	if !filepath.IsAbs(script) {
+		return nil, &Error{Kind: Internal, Reason: fmt.Sprintf("the program's path %q is not absolute", script)}
+	}
+	if req.Body != nil && req.ContentLength < 0 {
+		return nil, &Error{Kind: Internal, Status: 411, Reason: "the request's body has no known length"}
+	}
+	r := &run{p: p, req: req, script: script, account: req.account()}
+	r.account.Script = script
+	if err := r.start(ctx); err != nil {
+		return nil, err
+	}
+	resp, err := r.response(ctx)
+	if err != nil {
+		return nil, r.fail(err)
+	}
+	return resp, nil
+}
+
+// Environment is what the process that answers req gets.
+func (p *Program) Environment(req *Request) environ.Env {
+	env := req.Env.Over(p.Base)
+	if !p.PassAuthorization {
+		env.DelAuthorization()
+	}
+	for name, value := range p.Env.All() {
+		if _, taken := env.Lookup(name); !taken {
+			env.Set(name, value)
+		}
+	}
+	if req.ID != "" {
+		env.Set("UNIQUE_ID", req.ID)
+	}
+	return env
+}
+
+// run is one process that answers one request.
+type run struct {
+	p       *Program
+	req     *Request
+	script  string
+	account *Account
+
+	proc   *process.Process
+	out    *output
+	errs   process.Stderr
+	stderr *os.File      // our end
+	erred  chan struct{} // closed when stderr was read to its end
+	feed   *feeder       // nil where there is nothing to feed
+	detach func() bool   // undoes the watch over ctx
+}
+
+// start starts the process with its three standard files. Whatever it opened is
+// closed again when it fails.
+func (r *run) start(ctx context.Context) (err error) {
+	var open []*os.File
+	defer func() {
+		for _, f := range open {
+			_ = f.Close()
+		}
+	}()
+	pipe := func(childWrites bool) (ours, theirs *os.File) {
+		if err != nil {
+			return nil, nil
+		}
+		if ours, theirs, err = process.Pipe(childWrites); err == nil {
+			open = append(open, ours, theirs)
+		}
+		return ours, theirs
+	}
+	stdout, childOut := pipe(true)
+	stderr, childErr := pipe(true)
+	childIn, stdin, err2 := r.stdin(pipe)
+	if err = errors.Join(err, err2); err != nil {
+		return startFailure(r.script, err)
+	}
+	r.proc, err = r.p.Spawner.Spawn(ctx, &process.Command{
+		Path: r.script, Args: []string{r.script}, // no indexed query, ever (A50)
+		Env: r.p.Environment(r.req).Strings(), Dir: filepath.Dir(r.script), // A96
+		Stdin: childIn, Stdout: childOut, Stderr: childErr,
+		Limits: r.p.Limits, Grace: r.p.Times.Grace, KeepChildren: r.p.KeepChildren,
+	})
+	if err != nil {
+		e := startFailure(r.script, err)
+		if ctx.Err() == nil {
+			r.p.log().Error("cannot start script", "script", r.script, "request", r.req.ID, "reason", e.Reason)
+		}
+		return e
+	}
+	r.account.Pid, r.account.Spawn = r.proc.Pid, r.proc.Took
+	r.follow(ctx, stdout, stderr, stdin)
+	open = nil // ours belong to r now
+	for _, f := range []*os.File{childOut, childErr} {
+		_ = f.Close()
+	}
+	if stdin != nil {
+		_ = childIn.Close()
+	}
+	return nil
+}
+
+// stdin chooses the child's standard input: none, the file that holds the body,
+// or a pipe, and then our end of it is the second result.
+func (r *run) stdin(pipe func(bool) (ours, theirs *os.File)) (child, ours *os.File, err error) {
+	if r.req.Body == nil || r.req.ContentLength == 0 {
+		return nil, nil, nil
+	}
+	if f, ok := r.req.Body.(*os.File); ok && isRegular(f) {
+		return f, nil, nil
+	}
+	ours, child = pipe(false)
+	return child, ours, nil
+}
+
+func isRegular(f *os.File) bool {
+	st, err := f.Stat()
+	return err == nil && st.Mode().IsRegular()
+}
+
+// follow sets everything to work that goes on beside the process.
+func (r *run) follow(ctx context.Context, stdout, stderr, stdin *os.File) {
+	r.out = newOutput(stdout, r.proc, &r.p.Times)
+	r.stderr, r.erred = stderr, make(chan struct{})
+	r.errs.Line = func(line string) {
+		r.p.log().Warn("stderr", "script", r.script, "pid", r.proc.Pid, "request", r.req.ID, "line", line)
+	}
+	go r.readStderr()
+	if stdin != nil {
+		r.feed = startFeeder(stdin, r.req.Body, r.req.ContentLength, r.p.Times.Stdin, r.bodyFailed)
+	}
+	r.detach = func() bool { return true }
+	if !r.p.FinishAnyway {
+		r.detach = context.AfterFunc(ctx, func() { r.proc.Stop("the client has gone away") })
+	}
+}
+
+// readStderr ends when the pipe does, or end closes it.
+func (r *run) readStderr() {
+	defer close(r.erred)
+	var w io.Writer = &r.errs
+	if r.req.Stderr != nil {
+		w = io.MultiWriter(&r.errs, r.req.Stderr)
+	}
+	buf := make([]byte, 4096)
+	for {
+		n, err := r.stderr.Read(buf)
+		if n > 0 {
+			_, _ = w.Write(buf[:n])
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// bodyFailed is told by the feeder that the client's body ended early (A60).
+func (r *run) bodyFailed(err error) {
+	r.out.fail(bodyError(err))
+	r.proc.Stop("the request's body ended early")
+}
+
+// response reads the header, or hands on a whole response.
+func (r *run) response(ctx context.Context) (*Response, error) {
+	var resp *Response
+	if r.p.NPH && strings.HasPrefix(filepath.Base(r.script), "nph-") {
+		resp = &Response{Raw: true, ContentLength: -1, Body: r.out}
+	} else {
+		interim := r.req.Interim
+		if !r.p.Interim {
+			interim = nil
+		} else if interim == nil {
+			interim = func(int, Header) {} // the client takes none: leave them out
+		}
+		var err error
+		if resp, err = ReadResponse(r.out, r.p.Parse, interim); err != nil {
+			return nil, err
+		}
+	}
+	r.out.headerDone()
+	r.out.close = r.close
+	resp.Gone = r.proc.Gone()
+	return resp, nil
+}
+
+// fail ends a run that has no response and says why, in the order of what is most
+// likely the cause of the rest.
+func (r *run) fail(err error) *Error {
+	if r.out.ended() {
+		r.settle() // it ends by itself: that shall not look like our doing
+	}
+	r.proc.Stop("its answer is no CGI response")
+	r.settle()
+	e := AsError(err)
+	r.end()
+	e = r.report(e)
+	r.account.Failure = e
+	if e.Kind != ClientGone {
+		r.p.log().Error("script failed", append(e.attrs(), "request", r.req.ID)...)
+	}
+	return e
+}
+
+// settle gives the process and its last words a moment to arrive: an end of
+// output usually is the end of the process.
+func (r *run) settle() {
+	t := time.NewTimer(r.p.Times.linger())
+	defer t.Stop()
+	select {
+	case <-r.proc.Exited():
+	case <-t.C:
+		return
+	}
+	select {
+	case <-r.erred:
+	case <-t.C:
+	}
+}
+
+// close ends a run that had a response; it is the close of the Response's body.
+func (r *run) close() error {
+	r.settleBriefly()
+	r.end()
+	failure := r.out.failure()
+	exit, known := r.proc.Exit()
+	switch {
+	case failure != nil:
+		e := r.report(AsError(failure))
+		r.account.Failure = e
+		if e.Kind != ClientGone {
+			r.p.log().Error("response cut short", append(e.attrs(), "request", r.req.ID)...)
+		}
+	case known && !exit.Success() && r.proc.Cause() == "": // the response stands (A98)
+		r.p.log().Warn("script ended badly after its response", "script", r.script, "pid", r.proc.Pid,
+			"request", r.req.ID, "exit", exit.String(), "stderr", lastLine(r.errs.Tail()))
+	}
+	return nil
+}
+
+// settleBriefly waits for a process that has closed its output to end, and for
+// its standard error to be read, where both are under way anyway.
+func (r *run) settleBriefly() {
+	if r.out.ended() {
+		r.settle()
+	}
+}
+
+// end lets go of everything. It does not wait for the process.
+func (r *run) end() {
+	r.detach()
+	exit, known := r.proc.Exit()
+	if known {
+		r.account.Exit, r.account.HaveExit = exit, true
+	}
+	r.account.FirstByte = r.out.firstByte()
+	r.proc.End()
+	_ = r.out.f.Close()
+	if r.feed != nil {
+		r.feed.stop()
+	}
+	// A descendant may hold standard error open: what it has to say after this
+	// is not heard.
+	_ = r.stderr.SetReadDeadline(time.Now())
+	<-r.erred
+	_ = r.stderr.Close()
+	_ = r.errs.Close()
+}
+
+// report completes an error with what is known of the process, and finds the
+// cause that explains it best.
+func (r *run) report(e *Error) *Error {
+	full := *e
+	full.Script, full.Pid, full.Stderr = r.script, r.proc.Pid, r.errs.Tail()
+	exit, known := r.proc.Exit()
+	if known && (exit.Signal == 0 || r.proc.Cause() == "") { // a signal of ours explains nothing
+		full.Exit = &exit
+	}
+	why := r.explain(&full, exit, known)
+	if why != "" {
+		full.Reason += "; " + why
+	}
+	return &full
+}
+
+// explain says what the end of the process adds to a failure.
+func (r *run) explain(e *Error, exit process.Exit, known bool) string {
+	limits := &r.p.Limits
+	switch {
+	case e.Kind == Timeout || e.Kind == ClientGone || e.Kind == BodyFailed || e.Kind == BodyTimeout:
+		return ""
+	case !known:
+		return "it has not ended"
+	case exit.Signal == cpuSignal && limits.CPU > 0:
+		return fmt.Sprintf("its processor time limit of %v was reached", limits.CPU)
+	case limits.Memory > 0 && !exit.Success() && outOfMemory(e.Stderr, exit):
+		return fmt.Sprintf("%v, at its memory limit of %s", exit, bytesOf(limits.Memory))
+	case r.proc.Cause() != "" && exit.Signal != 0:
+		return "" // by our own signal
+	case exit.Success():
+		return "exit status 0"
+	}
+	why := exit.String()
+	if c := process.Check(r.script); c != nil && (exit.Code == 126 || exit.Code == 127) {
+		why += ": " + c.Reason
+	} else if line := lastLine(e.Stderr); line != "" {
+		why += ": " + line
+	}
+	return why
+}
+
+// outOfMemory guesses from what programs say, and how they die, when they get no
+// more memory.
+func outOfMemory(stderr string, exit process.Exit) bool {
+	for _, words := range []string{"MemoryError", "ut of memory", "annot allocate memory", "bad_alloc", "emory exhausted", "emory allocation"} {
+		if strings.Contains(stderr, words) {
+			return true
+		}
+	}
+	return exit.Signal == killSignal
+}
+
+func lastLine(s string) string {
+	s = strings.TrimRight(s, "\n")
+	return s[strings.LastIndexByte(s, '\n')+1:]
+}
+
+func bytesOf(n int64) string {
+	if n >= 1<<20 && n%(1<<20) == 0 {
+		return fmt.Sprintf("%d MiB", n>>20)
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
+// attrs are the error's log fields.
+func (e *Error) attrs() []any {
+	attrs := []any{"kind", e.Kind.String(), "reason", e.Reason, "script", e.Script, "pid", e.Pid}
+	if e.Exit != nil {
+		attrs = append(attrs, "exit", e.Exit.String())
+	}
+	if len(e.Output) > 0 {
+		attrs = append(attrs, "output", shorten(bytes.TrimSpace(e.Output), 80))
+	}
+	if e.Stderr != "" {
+		attrs = append(attrs, "stderr", lastLine(e.Stderr))
+	}
+	return attrs
+}

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/user"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"gatehouse/cgi"
+	"gatehouse/internal/config"
+	"gatehouse/internal/site"
+)
+
+func requestFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "request", Aliases: []string{"X"}, Usage: "the request's `METHOD`"},
+		&cli.StringSliceFlag{Name: "header", Aliases: []string{"H"}, Usage: "a header field, `'NAME: VALUE'`; may be repeated"},
+		&cli.StringFlag{Name: "data", Aliases: []string{"d"}, Usage: "the request's body; @FILE reads it from a file, @- from standard input (`DATA`)"},
+	}
+}
+
+func runCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "run",
+		Usage:       "make one request to a program and show everything that happened",
+		ArgsUsage:   "SCRIPT [PATH?QUERY]",
+		Description: "The response goes to standard output: status line, header fields, body. What the program wrote to its standard error, and\nwhat it took, goes to standard error. The exit status is 1 when there was no proper response.",
+		Flags:       append(requestFlags(), &cli.StringFlag{Name: "root", Usage: "`DIR` is its DOCUMENT_ROOT"}),
+		Action: func(c *cli.Context) error {
+			if c.NArg() < 1 || c.NArg() > 2 {
+				return misused("run takes a program and a path")
+			}
+			t, err := trial(c, c.Args().Get(1))
+			if err != nil {
+				return err
+			}
+			return withHost(c, c.Args().First(), func(_ *served, h *site.Host) error { return runOnce(c, h, t) })
+		},
+	}
+}
+
+// withHost opens what is named on the command line, without listeners.
+func withHost(c *cli.Context, target string, do func(*served, *site.Host) error) error {
+	s, err := open(c.String("config"), target, c.String("root"), nil)
+	if err != nil {
+		return err
+	}
+	h, err := site.New(s.config, site.Options{Software: software(), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return errors.Join(err, s.close())
+	}
+	return errors.Join(do(s, h), h.Close(), s.close())
+}
+
+// trial reads the request from the flags.
+func trial(c *cli.Context, target string) (*site.Trial, error) {
+	t := &site.Trial{Method: c.String("request"), Target: target, Header: make(http.Header)}
+	for _, h := range c.StringSlice("header") {
+		name, value, ok := strings.Cut(h, ":")
+		if !ok || name == "" {
+			return nil, misused("-H %q: a header field is written 'NAME: VALUE'", h)
+		}
+		t.Header.Add(name, strings.TrimSpace(value))
+	}
+	data := c.String("data")
+	name, isFile := strings.CutPrefix(data, "@")
+	var err error
+	switch {
+	case !c.IsSet("data"):
+	case isFile && name == "-":
+		t.Body, err = io.ReadAll(c.App.Reader)
+	case isFile:
+		t.Body, err = os.ReadFile(name)
+	default:
+		t.Body = []byte(data)
+	}
+	return t, err
+}
+
+func runOnce(c *cli.Context, h *site.Host, t *site.Trial) error {
+	out, errw := c.App.Writer, c.App.ErrWriter
+	t.Stderr = &prefixed{w: errw, prefix: "stderr: "}
+	var status int
+	account, took, err := h.Try(c.Context, t, func(resp *cgi.Response) error {
+		status = resp.Status
+		if !resp.Raw {
+			fmt.Fprintf(out, "HTTP/1.1 %d %s\n", resp.Status, reason(resp))
+			for _, f := range resp.Header {
+				fmt.Fprintf(out, "%s: %s\n", f.Name, f.Value)
+			}
+			if resp.ContentLength >= 0 {
+				fmt.Fprintf(out, "Content-Length: %d\n", resp.ContentLength)
+			}
+			fmt.Fprintln(out)
+		}
+		n, err := io.Copy(out, resp.Body)
+		resp.Sent = n
+		return err
+	})
+	if account != nil && account.Pid != 0 {
+		summary(errw, account, took)
+	}
+	var e *cgi.Error
+	if errors.As(err, &e) {
+		fmt.Fprintf(errw, "gatehouse: %d: %s\n", e.StatusCode(), e.Reason)
+		if len(e.Output) > 0 {
+			fmt.Fprintf(errw, "  it printed: %q\n", e.Output[:min(len(e.Output), 200)])
+		}
+		return errReported
+	}
+	if err == nil && status >= 500 {
+		return errReported
+	}
+	return err
+}
+
+func reason(r *cgi.Response) string {
+	if r.Reason != "" {
+		return r.Reason
+	}
+	return http.StatusText(r.Status)
+}
+
+func summary(w io.Writer, a *cgi.Account, took time.Duration) {
+	fmt.Fprintf(w, "gatehouse: %s, pid %d, %s: started in %s, first byte after %s, done after %s",
+		a.Script, a.Pid, ending(a), round(a.Spawn), round(a.FirstByte), round(took))
+	if a.HaveExit {
+		fmt.Fprintf(w, "; %s of processor time", round(a.Exit.User+a.Exit.System))
+		if a.Exit.MaxRSS > 0 {
+			fmt.Fprintf(w, ", at most %.1f MiB resident", float64(a.Exit.MaxRSS)/(1<<20))
+		}
+	}
+	fmt.Fprintln(w)
+}
+
+func ending(a *cgi.Account) string {
+	if a.HaveExit {
+		return a.Exit.String()
+	}
+	return "still running when its response was over"
+}
+
+func round(d time.Duration) string { return d.Round(10 * time.Microsecond).String() }
+
+// prefixed writes whole lines with something in front of each.
+type prefixed struct {
+	w      io.Writer
+	prefix string
+	part   []byte
+}
+
+func (p *prefixed) Write(b []byte) (int, error) {
+	p.part = append(p.part, b...)
+	for {
+		line, rest, ok := strings.Cut(string(p.part), "\n")
+		if !ok && len(p.part) < 4096 {
+			return len(b), nil
+		}
+		p.part = []byte(rest)
+		fmt.Fprintf(p.w, "%s%s\n", p.prefix, line)
+		if !ok {
+			return len(b), nil
+		}
+	}
+}
+
+func explainCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "explain",
+		Usage:       "say what a request would run, with what environment, and what is wrong with it",
+		ArgsUsage:   "URL [DIR | SCRIPT]",
+		Description: "Nothing is started. Without -c and without a folder or program the demonstration site is meant.",
+		Flags: append(requestFlags(),
+			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "the configuration `FILE`"},
+			&cli.StringFlag{Name: "root", Usage: "with SCRIPT: `DIR` is its DOCUMENT_ROOT"}),
+		Action: func(c *cli.Context) error {
+			if c.NArg() < 1 || c.NArg() > 2 {
+				return misused("explain takes a URL, and a folder or program")
+			}
+			t, err := trial(c, c.Args().First())
+			if err != nil {
+				return err
+			}
+			return withHost(c, c.Args().Get(1), func(_ *served, h *site.Host) error {
+				x, err := h.Explain(c.Context, t)
+				if err != nil {
+					return err
+				}
+				return explain(c.App.Writer, x)
+			})
+		},
+	}
+}
+
+func explain(w io.Writer, x *site.Explanation) error {
+	line := func(key, format string, args ...any) { fmt.Fprintf(w, "%-12s %s\n", key, fmt.Sprintf(format, args...)) }
+	var e *cgi.Error
+	if errors.As(x.Err, &e) {
+		line("answer", "%d %s", e.StatusCode(), http.StatusText(e.StatusCode()))
+		line("because", "%s", e.Reason)
+		return errReported
+	}
+	f := x.Found
+	line("site", "%s", f.Site)
+	line("route", "%s", f.RouteName())
+	switch {
+	case f.Redirect != "":
+		line("redirect", "%d to %s", f.Status, f.Redirect)
+		return nil
+	case !f.IsScript:
+		line("file", "%s", f.File)
+		return nil
+	}
+	line("script", "%s", f.File)
+	line("SCRIPT_NAME", "%q", f.Script.Name)
+	line("PATH_INFO", "%q", f.Script.PathInfo)
+	name := fmt.Sprint(os.Geteuid())
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	line("user", "%s", name)
+	line("limits", "%s", limits(x.Limits))
+	fmt.Fprintln(w, "environment")
+	for n, v := range x.Env.All() {
+		fmt.Fprintf(w, "  %s=%s\n", n, v)
+	}
+	if x.Wrong != "" {
+		line("wrong", "%s", x.Wrong)
+		return errReported
+	}
+	return nil
+}
+
+func limits(l *config.Limits) string {
+	s := fmt.Sprintf("processes %d, queue %d, queue_timeout %v, timeout %v, header_timeout %v, idle_timeout %v, max_body %v",
+		l.Processes, l.Queue, l.QueueTimeout, l.Timeout, l.HeaderTimeout, l.IdleTimeout, l.MaxBody)
+	if l.Memory > 0 {
+		s += fmt.Sprintf(", memory %v", l.Memory)
+	}
+	if l.CPU > 0 {
+		s += fmt.Sprintf(", cpu %v", l.CPU)
+	}
+	return s
+}
+
+func checkCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "check",
+		Usage: "report what is wrong with a configuration",
+		Flags: []cli.Flag{&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Value: "gatehouse.toml", Usage: "the configuration `FILE`"}},
+		Action: func(c *cli.Context) error {
+			return withHost(c, "", func(s *served, _ *site.Host) error {
+				_, err := fmt.Fprintf(c.App.Writer, "%s: %d sites, no mistakes found\n", c.String("config"), len(s.config.Sites))
+				return err
+			})
+		},
+	}
+}

@@ -1,0 +1,121 @@
+package site
+
+import (
+	"context"
+	"io"
+	"strconv"
+	"sync"
+	"time"
+
+	"gatehouse/cgi"
+	"gatehouse/process"
+)
+
+// accessLog writes a line of key=value fields for each request that was answered,
+// when that is over. Values that could be mistaken are quoted.
+type accessLog struct {
+	mu  sync.Mutex
+	w   io.Writer // nil: nothing is written
+	buf []byte
+}
+
+func (l *accessLog) wrap(next cgi.Responder) cgi.Responder {
+	if l.w == nil {
+		return next
+	}
+	return cgi.ResponderFunc(func(ctx context.Context, req *cgi.Request) (*cgi.Response, error) {
+		begun := time.Now()
+		resp, err := next.Respond(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		resp.OnClose(func() { l.write(begun, req, resp) })
+		return resp, nil
+	})
+}
+
+func (l *accessLog) write(begun time.Time, req *cgi.Request, resp *cgi.Response) {
+	now := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.buf[:0]
+	b = append(b, "time="...)
+	b = now.UTC().AppendFormat(b, "2006-01-02T15:04:05.000Z")
+	b = field(b, "client", req.Env.Get("REMOTE_ADDR"))
+	b = field(b, "method", req.Method())
+	b = field(b, "uri", req.Env.Get("REQUEST_URI"))
+	b = number(b, "status", int64(resp.Status))
+	b = number(b, "bytes", resp.Sent)
+	b = duration(b, "total", now.Sub(begun))
+	if a := req.Account; a != nil {
+		b = appendAccount(b, a)
+	}
+	b = field(b, "request", req.ID)
+	b = append(b, '\n')
+	_, _ = l.w.Write(b)
+	if l.buf = b; cap(b) > 64<<10 {
+		l.buf = nil
+	}
+}
+
+func appendAccount(b []byte, a *cgi.Account) []byte {
+	b = optional(b, "site", a.Site)
+	b = optional(b, "route", a.Route)
+	b = optional(b, "script", a.Script)
+	if a.Queued > 0 {
+		b = duration(b, "queue", a.Queued)
+	}
+	if a.Pid != 0 {
+		b = number(b, "pid", int64(a.Pid))
+		b = duration(b, "start", a.Spawn)
+		b = duration(b, "first", a.FirstByte)
+	}
+	if a.HaveExit {
+		b = field(b, "exit", a.Exit.String())
+		b = duration(b, "cpu", a.Exit.User+a.Exit.System)
+		if a.Exit.MaxRSS > 0 {
+			b = number(b, "rss", a.Exit.MaxRSS)
+		}
+	}
+	if a.Failure != nil {
+		b = field(b, "failure", a.Failure.Kind.String())
+	}
+	return b
+}
+
+func optional(b []byte, key, value string) []byte {
+	if value == "" {
+		return b
+	}
+	return field(b, key, value)
+}
+
+// field appends a field; a value with anything in it that could end it or forge
+// another is quoted (E64).
+func field(b []byte, key, value string) []byte {
+	b = append(b, ' ')
+	b = append(b, key...)
+	b = append(b, '=')
+	for n := range len(value) {
+		if c := value[n]; c <= ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			return strconv.AppendQuoteToASCII(b, process.Printable(value))
+		}
+	}
+	return append(b, value...)
+}
+
+func number(b []byte, key string, n int64) []byte {
+	b = append(b, ' ')
+	b = append(b, key...)
+	b = append(b, '=')
+	return strconv.AppendInt(b, n, 10)
+}
+
+// duration appends milliseconds with three decimals.
+func duration(b []byte, key string, d time.Duration) []byte {
+	b = append(b, ' ')
+	b = append(b, key...)
+	b = append(b, '=')
+	b = strconv.AppendFloat(b, float64(d.Microseconds())/1000, 'f', 3, 64)
+	return append(b, "ms"...)
+}

@@ -1,0 +1,96 @@
+package site
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"gatehouse/cgi"
+)
+
+// limiter is a Responder that lets a bounded number of requests be answered at
+// once and a bounded number wait for a bounded time, in the order in which they
+// came. Others are told at once to come again (A97).
+type limiter struct {
+	next    cgi.Responder
+	what    string
+	slots   chan struct{}
+	queue   int64
+	timeout time.Duration // 0: as long as the client waits
+	waiting atomic.Int64
+}
+
+func newLimiter(next cgi.Responder, what string, slots, queue int, timeout time.Duration) *limiter {
+	return &limiter{next: next, what: what, slots: make(chan struct{}, slots), queue: int64(queue), timeout: timeout}
+}
+
+func (l *limiter) Respond(ctx context.Context, req *cgi.Request) (*cgi.Response, error) {
+	queued, err := l.acquire(ctx)
+	if req.Account != nil {
+		req.Account.Queued = queued
+	}
+	if err != nil {
+		return nil, err
+	}
+	resp, err := l.next.Respond(ctx, req)
+	if err != nil {
+		l.release()
+		return nil, err
+	}
+	resp.OnClose(func() { l.releaseAfter(resp.Gone) })
+	return resp, nil
+}
+
+// acquire waits for a turn and says for how long it has.
+func (l *limiter) acquire(ctx context.Context) (time.Duration, error) {
+	select {
+	case l.slots <- struct{}{}:
+		return 0, nil
+	default:
+	}
+	if l.waiting.Add(1) > l.queue {
+		l.waiting.Add(-1)
+		return 0, l.busy(fmt.Sprintf("%d run and %d wait (processes, queue)", cap(l.slots), l.queue))
+	}
+	defer l.waiting.Add(-1)
+	begun := time.Now()
+	var late <-chan time.Time
+	if l.timeout > 0 {
+		t := time.NewTimer(l.timeout)
+		defer t.Stop()
+		late = t.C
+	}
+	select {
+	case l.slots <- struct{}{}:
+		return time.Since(begun), nil
+	case <-late:
+		return time.Since(begun), l.busy(fmt.Sprintf("none of %d became free within %v (processes, queue_timeout)", cap(l.slots), l.timeout))
+	case <-ctx.Done():
+		return time.Since(begun), &cgi.Error{Kind: cgi.ClientGone, Reason: "the client went away while it waited for a turn", Err: context.Cause(ctx)}
+	}
+}
+
+func (l *limiter) busy(why string) error {
+	return &cgi.Error{Kind: cgi.Busy, Reason: l.what + " is busy: " + why, RetryAfter: time.Second}
+}
+
+func (l *limiter) release() { <-l.slots }
+
+// releaseAfter gives the place back when the process that held it is gone: one
+// that ignores SIGTERM makes no room for a second.
+func (l *limiter) releaseAfter(gone <-chan struct{}) {
+	if gone == nil {
+		l.release()
+		return
+	}
+	select {
+	case <-gone:
+		l.release()
+	default:
+		go func() { // the process's kill ladder bounds the wait
+			<-gone
+			l.release()
+		}()
+	}
+}

@@ -1,0 +1,188 @@
+package site
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"gatehouse/cgi"
+	"gatehouse/environ"
+	"gatehouse/internal/config"
+	"gatehouse/process"
+)
+
+// routes finds the route of a path in as many steps as the path has segments.
+type routes struct {
+	exact  map[string]*route // "/x"
+	prefix map[string]*route // "/x/"
+	suffix []*route          // "*.cgi", longest first
+	all    []*route
+}
+
+func (rs *routes) add(r *route) {
+	if rs.exact == nil {
+		rs.exact, rs.prefix = make(map[string]*route), make(map[string]*route)
+	}
+	rs.all = append(rs.all, r)
+	switch r.config.Kind {
+	case config.Exact:
+		rs.exact[r.config.Path] = r
+	case config.Prefix:
+		rs.prefix[r.config.Path] = r
+	case config.Suffix:
+		n := 0
+		for n < len(rs.suffix) && len(rs.suffix[n].config.Path) >= len(r.config.Path) {
+			n++
+		}
+		rs.suffix = append(rs.suffix[:n], append([]*route{r}, rs.suffix[n:]...)...)
+	}
+}
+
+// find returns the route that matches the longest part of path, an exact one
+// before a prefix, and that part; nil when none does.
+func (rs *routes) find(path string) (r *route, matched string) {
+	for end := len(path); end > 0; end = strings.LastIndexByte(path[:end], '/') {
+		part := path[:end]
+		if r := rs.exact[part]; r != nil && (end == len(path) || r.program != nil) {
+			return r, part
+		}
+		if end < len(path) {
+			if r := rs.prefix[path[:end+1]]; r != nil {
+				return r, path[:end+1]
+			}
+		}
+	}
+	if r := rs.prefix["/"]; r != nil {
+		return r, "/"
+	}
+	return nil, ""
+}
+
+// bySuffix returns the route for a file's name. Bytes are compared as they are
+// (A43).
+func (rs *routes) bySuffix(name string) *route {
+	for _, r := range rs.suffix {
+		if strings.HasSuffix(name, r.config.Path[1:]) {
+			return r
+		}
+	}
+	return nil
+}
+
+// route is one [[site.route]] at work. One of program, static and redirect is set.
+type route struct {
+	config  *config.Route
+	site    *site
+	cgi     *cgi.Program  // nil where none is run
+	program cgi.Responder // runs SCRIPT_FILENAME, with the route's limits around it
+	limiter *limiter
+	root    *os.Root // of a folder of scripts or files; nil for a single one
+	dir     string   // its path
+	static  *static
+}
+
+func (h *Host) newRoute(s *site, c *config.Route) (*route, error) {
+	r := &route{config: c, site: s}
+	var err error
+	switch {
+	case c.Static != "":
+		err = r.openStatic()
+	case c.CGI != "", c.CGISelf:
+		err = h.openProgram(r)
+	}
+	return r, err
+}
+
+// openStatic prepares a route of files. They are never run (A47).
+func (r *route) openStatic() (err error) {
+	dir := r.config.Static
+	if !strings.HasSuffix(dir, "/") {
+		dir = filepath.Dir(dir)
+	}
+	if r.root, err = os.OpenRoot(dir); err != nil {
+		return err
+	}
+	listing := r.site.config.Listing
+	if r.config.Listing != nil {
+		listing = *r.config.Listing
+	}
+	r.static = &static{site: r.site, root: r.root, listing: listing, plain: true}
+	return nil
+}
+
+// openProgram prepares a route of CGI programs.
+func (h *Host) openProgram(r *route) (err error) {
+	c := r.config
+	switch {
+	case c.CGISelf:
+		r.root, r.dir = nil, r.site.config.Root
+	case strings.HasSuffix(c.CGI, "/"):
+		r.dir = filepath.Clean(c.CGI)
+		if r.root, err = os.OpenRoot(r.dir); err != nil {
+			return err
+		}
+		real, err := filepath.EvalSymlinks(r.dir)
+		if err != nil {
+			return err
+		}
+		r.site.scripts = append(r.site.scripts, real+"/")
+	default:
+		if st, err := os.Stat(c.CGI); err != nil {
+			return err
+		} else if st.IsDir() {
+			return fmt.Errorf("%q is a folder: end it with a slash if it holds scripts", c.CGI)
+		}
+	}
+	l := &c.Limits
+	program := &cgi.Program{
+		Spawner: h.spawner, Base: h.base(), Env: h.variables(c.Env),
+		PassAuthorization: c.PassAuthorization, NPH: c.NPH, Interim: c.Interim,
+		FinishAnyway: c.FinishAnyway, KeepChildren: c.KeepChildren,
+		Times:  times(l),
+		Limits: process.Limits{Memory: int64(l.Memory), CPU: time.Duration(l.CPU)},
+		Log:    h.log,
+	}
+	r.cgi = program
+	r.limiter = newLimiter(program, "route "+c.Path, l.Processes, l.Queue, time.Duration(l.QueueTimeout))
+	r.program = &cgi.Spool{Next: r.limiter, Memory: int64(l.SpoolMemory), Max: int64(l.MaxBody), Dir: l.SpoolDir}
+	return nil
+}
+
+// base is the environment that every program starts from (A26).
+func (h *Host) base() environ.Env {
+	return environ.ProcessEnv("", "", "", os.Getenv("TZ"))
+}
+
+// variables turns configured variables into an Env. Their names were checked when
+// the configuration was read.
+func (h *Host) variables(vars []config.Var) (env environ.Env) {
+	for _, v := range vars {
+		env.Set(v.Name, v.Value)
+	}
+	return env
+}
+
+// Respond answers a request for this site.
+func (s *site) Respond(ctx context.Context, req *cgi.Request) (*cgi.Response, error) {
+	found, err := s.Find(req.Path, req.Env.Get("QUERY_STRING"))
+	if err != nil {
+		return nil, err
+	}
+	if req.Account != nil {
+		req.Account.Site, req.Account.Route = s.name, found.RouteName()
+		req.Account.Script = found.File
+	}
+	return found.respond(ctx, req)
+}
+
+// redirectTo answers with a client redirect.
+func redirectTo(status int, target string) *cgi.Response {
+	e := &cgi.Error{Status: status}
+	resp := cgi.ErrorResponse(e, "text/plain; charset=utf-8", http.StatusText(status)+": "+target+"\n")
+	resp.Header = cgi.Header{{Name: "Content-Type", Value: "text/plain; charset=utf-8"}, {Name: "Location", Value: target}}
+	return resp
+}

@@ -1,0 +1,137 @@
+package site
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"gatehouse/cgi"
+	"gatehouse/environ"
+	"gatehouse/internal/config"
+	"gatehouse/process"
+)
+
+// Trial is one request made from the command line.
+type Trial struct {
+	Method string // "" means GET, or POST where there is a body
+	Target string // a URL, or its path and query
+	Header http.Header
+	Body   []byte    // nil: none
+	Stderr io.Writer // gets what the program writes to its standard error
+}
+
+// request makes the request as a client on this machine would have sent it.
+func (t *Trial) request(ctx context.Context, h *Host) (*cgi.Request, error) {
+	target := t.Target
+	if target == "" {
+		target = "/"
+	}
+	u, err := url.Parse(target)
+	if err != nil {
+		return nil, err
+	}
+	host := u.Host
+	if host == "" {
+		host = "localhost"
+	}
+	if rest, ok := strings.CutPrefix(target, u.Scheme+"://"+u.Host); ok && u.Host != "" {
+		target = rest // origin-form, as a browser sends it
+	}
+	if !strings.HasPrefix(target, "/") {
+		target = "/" + target
+	}
+	method := t.Method
+	if method == "" {
+		method = http.MethodGet
+		if t.Body != nil {
+			method = http.MethodPost
+		}
+	}
+	r, err := http.NewRequestWithContext(ctx, method, "http://"+host+"/", nil)
+	if err != nil {
+		return nil, err
+	}
+	r.RequestURI, r.RemoteAddr, r.Header = target, "127.0.0.1:0", t.Header.Clone()
+	if r.Header == nil {
+		r.Header = make(http.Header)
+	}
+	if v := r.Header.Get("Host"); v != "" {
+		r.Host = v
+		r.Header.Del("Host")
+	}
+	local := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080}
+	r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, net.Addr(local)))
+	req := &cgi.Request{ID: "trial", Account: new(cgi.Account), Stderr: t.Stderr}
+	if len(t.Body) > 0 {
+		r.ContentLength = int64(len(t.Body))
+		req.Body, req.ContentLength = bytes.NewReader(t.Body), r.ContentLength
+		if r.Header.Get("Content-Type") == "" {
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
+	}
+	if req.Env, err = h.handler.Server.FromHTTP(r); err != nil {
+		return nil, err
+	}
+	req.Path, _, err = environ.ParseTarget(target)
+	return req, err
+}
+
+// Try makes the request and hands the response to show before it is closed. The
+// account tells what it took; the error is the cause, not a page.
+func (h *Host) Try(ctx context.Context, t *Trial, show func(*cgi.Response) error) (*cgi.Account, time.Duration, error) {
+	req, err := t.request(ctx, h)
+	if err != nil {
+		return nil, 0, err
+	}
+	begun := time.Now()
+	resp, err := cgi.FollowLocal(&h.sites).Respond(ctx, req)
+	if err != nil {
+		return req.Account, time.Since(begun), err
+	}
+	err = show(resp)
+	if cerr := resp.Close(); err == nil {
+		err = cerr
+	}
+	if f := req.Account.Failure; f != nil {
+		err = f
+	}
+	return req.Account, time.Since(begun), err
+}
+
+// Explanation is what a request would do.
+type Explanation struct {
+	Found  *Found
+	Env    environ.Env    // as the program would get it
+	Limits *config.Limits // of the route; nil where no program runs
+	Err    error          // why there is nothing to run or send
+	Wrong  string         // what would keep the program from being started
+}
+
+// Explain follows the request to what would answer it, and starts nothing.
+func (h *Host) Explain(ctx context.Context, t *Trial) (*Explanation, error) {
+	req, err := t.request(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	s := h.sites.find(req.Env.Get("SERVER_NAME"))
+	if s == nil {
+		return nil, fmt.Errorf("no site is configured for the host %q", req.Env.Get("SERVER_NAME"))
+	}
+	x := &Explanation{Env: req.Env}
+	if x.Found, x.Err = s.Find(req.Path, req.Env.Get("QUERY_STRING")); x.Err != nil || !x.Found.IsScript {
+		return x, nil
+	}
+	route := x.Found.Route
+	req.Env.SetScript(x.Found.Script)
+	x.Env, x.Limits = route.cgi.Environment(req), &route.config.Limits
+	if wrong := process.Check(x.Found.File); wrong != nil {
+		x.Wrong = wrong.Reason
+	}
+	return x, nil
+}

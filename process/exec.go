@@ -1,0 +1,409 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Exec is the Spawner that starts processes from this one by fork and exec. The
+// zero value is ready. Close it when done: it ends what it started.
+//
+// Each process leads a session and a process group of its own (no terminal can
+// reach it), has descriptors 0, 1 and 2 and no other, all signals unblocked and
+// at their defaults. This process becomes a child subreaper (prctl(2)), so that
+// the orphans which a process leaves are found, reaped and, unless they were to
+// be kept, ended. Children in other sessions than this process's own are
+// therefore taken to be such orphans: a program that uses Exec must not start
+// children with Setsid by other means.
+type Exec struct {
+	// Starts is how many processes may be between fork and exec at once.
+	// Each such start holds one of the runtime's GOMAXPROCS processors
+	// until the new program is loaded. Zero means GOMAXPROCS.
+	Starts int
+
+	// Tag names an environment variable that has a different value for each
+	// started process. It tells whose an orphan is, even after it has left
+	// the session. "" means there is none: then an orphan is ended when
+	// every process that ran beside it has ended.
+	Tag string
+
+	// Cgroup is the folder of a delegated cgroup v2 in which each process
+	// gets a group of its own, ended by cgroup.kill; nothing escapes it.
+	// "" means none is used.
+	Cgroup string
+
+	// Log is told of what goes wrong behind the callers' backs; nil means
+	// slog.Default.
+	Log *slog.Logger
+
+	once    sync.Once
+	initErr error
+	null    *os.File
+	starts  chan struct{}
+	orphans orphans
+	leaves  leaves
+
+	// forks is held for reading from fork until the child is in live, and
+	// for writing while the list of children is compared with live. It is
+	// taken before mu.
+	forks sync.RWMutex
+
+	mu     sync.Mutex
+	live   map[int]*child
+	seq    uint64 // of the child started last
+	closed bool
+	wg     sync.WaitGroup // one for each process until it is gone
+}
+
+// child is what Exec holds for one process.
+type child struct {
+	p     *Process
+	e     *Exec
+	pidfd *os.File
+	keep  bool
+	tag   string
+	leaf  *leaf
+	rss0  int64 // our own largest resident set when it was started
+	seq   uint64
+}
+
+// ErrClosed is the error of a Spawner that has been closed.
+var ErrClosed = errors.New("process: spawner is closed")
+
+func (e *Exec) init() error {
+	e.once.Do(func() {
+		e.live = make(map[int]*child)
+		n := e.Starts
+		if n <= 0 {
+			n = runtime.GOMAXPROCS(0)
+		}
+		e.starts = make(chan struct{}, n)
+		if e.null, e.initErr = os.OpenFile(os.DevNull, os.O_RDWR, 0); e.initErr != nil {
+			return
+		}
+		if e.initErr = cleanInheritance(); e.initErr != nil {
+			return
+		}
+		if e.initErr = e.leaves.init(e.Cgroup); e.initErr != nil {
+			return
+		}
+		e.initErr = e.orphans.start(e)
+	})
+	return e.initErr
+}
+
+func (e *Exec) log() *slog.Logger {
+	if e.Log != nil {
+		return e.Log
+	}
+	return slog.Default()
+}
+
+// Spawn implements Spawner.
+func (e *Exec) Spawn(ctx context.Context, c *Command) (*Process, error) {
+	begun := time.Now()
+	if err := e.init(); err != nil {
+		return nil, err
+	}
+	select {
+	case e.starts <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	defer func() { <-e.starts }()
+
+	ch := &child{e: e, keep: c.KeepChildren, tag: tagOf(c.Env, e.Tag)}
+	var err error
+	if ch.leaf, err = e.leaves.get(); err != nil {
+		return nil, &StartError{Path: c.Path, Reason: "no cgroup for it: " + err.Error(), Err: err}
+	}
+	e.forks.RLock()
+	if e.isClosed() {
+		err = ErrClosed
+	} else {
+		err = ch.fork(c, begun)
+	}
+	e.forks.RUnlock()
+	if err != nil {
+		e.leaves.put(ch.leaf)
+		return nil, err
+	}
+	setLimits(ch.p.Pid, c.Limits, e.log())
+	go ch.watch()
+	return ch.p, nil
+}
+
+// fork starts the process and puts it in the table of the living. The caller
+// holds e.forks for reading.
+func (ch *child) fork(c *Command, begun time.Time) error {
+	pidfd := -1
+	sys := syscall.SysProcAttr{Setsid: true, PidFD: &pidfd}
+	if ch.leaf != nil {
+		sys.UseCgroupFD, sys.CgroupFD = true, ch.leaf.fd()
+	}
+	attr := syscall.ProcAttr{
+		Dir: c.Dir, Env: c.Env, Sys: &sys,
+		Files: []uintptr{ch.e.file(c.Stdin), ch.e.file(c.Stdout), ch.e.file(c.Stderr)},
+	}
+	if attr.Dir == "" {
+		attr.Dir = "/"
+	}
+	if attr.Env == nil {
+		attr.Env = []string{} // nil would mean our own
+	}
+	args := c.Args
+	if args == nil {
+		args = []string{c.Path}
+	}
+	ch.rss0 = ownMaxRSS()
+	pid, err := forkExec(c.Path, args, &attr)
+	runtime.KeepAlive(c)
+	if err != nil {
+		return startError(c, err)
+	}
+	ch.p = newProcess(ch, pid, begun, c.Grace)
+	if pidfd < 0 { // before Linux 5.4
+		if pidfd, err = unix.PidfdOpen(pid, 0); err != nil {
+			_ = syscall.Kill(-pid, syscall.SIGKILL)
+			_, _ = syscall.Wait4(pid, nil, 0, nil)
+			return &StartError{Path: c.Path, Reason: "pidfd_open: " + err.Error(), Err: err}
+		}
+	}
+	_ = unix.SetNonblock(pidfd, true) // so that the runtime's poller takes it
+	ch.pidfd = os.NewFile(uintptr(pidfd), "pidfd")
+	ch.e.enlist(ch)
+	return nil
+}
+
+// forkExec is syscall.ForkExec, tried again for a short while when the file is
+// busy: a program that was just written is held open for writing by any child
+// which another thread forked meanwhile, until that child execs.
+func forkExec(path string, args []string, attr *syscall.ProcAttr) (int, error) {
+	for wait := time.Millisecond; ; wait *= 2 {
+		pid, err := syscall.ForkExec(path, args, attr)
+		if err != syscall.ETXTBSY || wait > 32*time.Millisecond {
+			return pid, err
+		}
+		time.Sleep(wait)
+	}
+}
+
+func (e *Exec) file(f *os.File) uintptr {
+	if f == nil {
+		return e.null.Fd()
+	}
+	return f.Fd()
+}
+
+func (e *Exec) isClosed() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.closed
+}
+
+func (e *Exec) enlist(ch *child) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.seq++
+	ch.seq = e.seq
+	e.live[ch.p.Pid] = ch
+	e.wg.Add(1)
+}
+
+func (e *Exec) delist(ch *child) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.live, ch.p.Pid)
+}
+
+// watch waits for the process to end. The zombie is kept until release, so that
+// neither its pid nor its group's number can become another's.
+func (ch *child) watch() {
+	var exit Exit
+	conn, err := ch.pidfd.SyscallConn()
+	if err == nil {
+		err = conn.Read(func(uintptr) bool {
+			var ok bool
+			exit, ok = ch.peek(unix.WNOHANG)
+			return ok
+		})
+	}
+	if err != nil { // the descriptor cannot be polled: wait in the kernel
+		exit, _ = ch.peek(0)
+	}
+	exit.Elapsed = time.Since(ch.p.Start)
+	ch.p.setExit(exit)
+}
+
+// peek tells how the process ended without reaping it.
+func (ch *child) peek(flags int) (Exit, bool) {
+	var info unix.Siginfo
+	var ru unix.Rusage
+	for {
+		err := unix.Waitid(unix.P_PID, ch.p.Pid, &info, unix.WEXITED|unix.WNOWAIT|flags, &ru)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil { // somebody else has reaped it
+			return Exit{Code: -1}, true
+		}
+		break
+	}
+	if info.Signo == 0 {
+		return Exit{}, false
+	}
+	return exitOf(&info, &ru, ch.rss0), true
+}
+
+// signal implements host.
+func (ch *child) signal(p *Process, sig syscall.Signal) {
+	if sig == syscall.SIGKILL && ch.leaf != nil {
+		ch.leaf.kill()
+	}
+	// The zombie is reaped no sooner than in release: the number is ours.
+	_ = syscall.Kill(-p.Pid, sig)
+}
+
+// release implements host.
+func (ch *child) release(p *Process) {
+	if !ch.keep {
+		ch.terminate(p)
+	}
+	for {
+		if _, err := syscall.Wait4(p.Pid, nil, 0, nil); err != syscall.EINTR {
+			break
+		}
+	}
+	_ = ch.pidfd.Close()
+	if !ch.keep && ch.leftovers(p) {
+		go ch.endLeftovers(p)
+		return
+	}
+	ch.finish(p)
+}
+
+// terminate asks what the process leaves behind to end.
+func (ch *child) terminate(p *Process) {
+	_ = syscall.Kill(-p.Pid, syscall.SIGTERM)
+	if ch.leaf != nil {
+		ch.leaf.signal(syscall.SIGTERM)
+	}
+}
+
+// leftovers reports whether anything is left of the process's group or leaf.
+func (ch *child) leftovers(p *Process) bool {
+	for { // those of the group whose parent is gone are ours to reap
+		pid, err := syscall.Wait4(-p.Pid, nil, syscall.WNOHANG, nil)
+		if pid <= 0 && err != syscall.EINTR {
+			break
+		}
+	}
+	if syscall.Kill(-p.Pid, 0) == nil {
+		return true
+	}
+	return ch.leaf != nil && ch.leaf.populated()
+}
+
+// endLeftovers waits for them to go and kills them when the grace is over. The
+// kernel announces nothing when a process group becomes empty, so it looks.
+func (ch *child) endLeftovers(p *Process) {
+	const giveUp = 10 * time.Second // a process in uninterruptible sleep
+	deadline := time.Now().Add(p.grace)
+	for wait := time.Millisecond; ch.leftovers(p); wait = min(2*wait, 50*time.Millisecond) {
+		if late := time.Since(deadline); late > giveUp {
+			ch.e.log().Error("descendants do not go away, even killed", "pgid", p.Pid)
+			break
+		} else if late > 0 {
+			ch.signal(p, syscall.SIGKILL)
+		}
+		time.Sleep(wait)
+	}
+	ch.finish(p)
+}
+
+// finish is the end of a process for Exec.
+func (ch *child) finish(p *Process) {
+	ch.e.delist(ch)
+	if ch.keep {
+		ch.e.orphans.keep(ch.tag)
+	}
+	ch.e.leaves.put(ch.leaf)
+	close(p.gone)
+	ch.e.orphans.poke()
+	ch.e.wg.Done()
+}
+
+// Close stops every process, waits until all are gone, ends the orphans and
+// returns. Spawn fails from then on. It takes as long as the longest grace.
+func (e *Exec) Close() error {
+	if err := e.init(); err != nil {
+		return err
+	}
+	e.forks.Lock() // no start is under way
+	e.mu.Lock()
+	again := e.closed
+	e.closed = true
+	var all []*Process
+	for _, ch := range e.live {
+		all = append(all, ch.p)
+	}
+	e.mu.Unlock()
+	e.forks.Unlock()
+	for _, p := range all {
+		p.Stop("the server stops")
+	}
+	for _, p := range all {
+		p.End()
+	}
+	e.wg.Wait()
+	if again {
+		return nil
+	}
+	err := e.orphans.stop()
+	return errors.Join(err, e.leaves.close(), e.null.Close())
+}
+
+// Kill sends SIGKILL to every process at once; Close has still to be called.
+func (e *Exec) Kill() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, ch := range e.live {
+		ch.signal(ch.p, syscall.SIGKILL)
+	}
+}
+
+// Live tells how many processes Exec has that are not gone.
+func (e *Exec) Live() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.live)
+}
+
+// Pipe returns a pipe for a process's standard file: theirs is the child's end,
+// which blocks; ours belongs to the runtime's poller, so that it has deadlines.
+// The caller closes both. childWrites tells which end is which.
+func Pipe(childWrites bool) (ours, theirs *os.File, err error) {
+	var fd [2]int
+	if err := unix.Pipe2(fd[:], unix.O_CLOEXEC); err != nil {
+		return nil, nil, fmt.Errorf("process: pipe: %w", err)
+	}
+	mine, child := fd[0], fd[1]
+	if !childWrites {
+		mine, child = child, mine
+	}
+	if err := unix.SetNonblock(mine, true); err != nil {
+		_ = unix.Close(fd[0])
+		_ = unix.Close(fd[1])
+		return nil, nil, fmt.Errorf("process: pipe: %w", err)
+	}
+	return os.NewFile(uintptr(mine), "pipe"), os.NewFile(uintptr(child), "pipe"), nil
+}

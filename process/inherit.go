@@ -1,0 +1,120 @@
+package process
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// cleanInheritance sees to it that a child inherits from this process nothing
+// that this process itself was started with: open descriptors and ignored
+// signals (F31, F32). It is done once for the whole process.
+var cleanInheritance = sync.OnceValue(func() error {
+	if err := unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil && err != unix.ENOSYS {
+		return fmt.Errorf("process: close_range: %w", err)
+	}
+	ignored, err := statusMask("SigIgn")
+	if err != nil {
+		return err
+	}
+	// A signal that the runtime catches is at its default again in a child,
+	// one that is ignored stays ignored: so have the ignored ones caught, by
+	// a channel that nobody reads.
+	var sigs []os.Signal
+	for n := 1; n <= 64; n++ {
+		if ignored&(1<<(n-1)) != 0 {
+			sigs = append(sigs, syscall.Signal(n))
+		}
+	}
+	if len(sigs) > 0 {
+		signal.Notify(make(chan os.Signal, 1), sigs...)
+	}
+	return nil
+})
+
+// BlockedSignals tells the mask of signals that this process was started with
+// blocked, bit n-1 for signal n. Go gives it to children unchanged and has no way
+// to alter it, so a main function that finds any unblocks them on a locked thread
+// and executes itself again.
+func BlockedSignals() (uint64, error) { return statusMask("SigBlk") }
+
+// UnblockSignals unblocks every signal on the calling thread.
+func UnblockSignals() error {
+	var none unix.Sigset_t
+	return unix.PthreadSigmask(unix.SIG_SETMASK, &none, nil)
+}
+
+// statusMask reads a mask of signals from /proc/self/status (proc(5)).
+func statusMask(key string) (uint64, error) {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, fmt.Errorf("process: %w", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, key+":"); ok {
+			return strconv.ParseUint(strings.TrimSpace(value), 16, 64)
+		}
+	}
+	return 0, fmt.Errorf("process: no %s in /proc/self/status", key)
+}
+
+// setLimits sets the limits of a process that has just been started: what it
+// does in its first microseconds is not bounded yet. Limits that were inherited
+// are never raised.
+func setLimits(pid int, l Limits, log *slog.Logger) {
+	set := func(what int, name string, most, hard uint64) {
+		err := unix.Prlimit(pid, what, &unix.Rlimit{Cur: most, Max: hard}, nil)
+		if err != nil && err != unix.ESRCH { // it may have ended already
+			log.Error("cannot set a limit", "pid", pid, "limit", name, "value", most, "err", err)
+		}
+	}
+	if l.Memory > 0 {
+		set(unix.RLIMIT_AS, "memory", uint64(l.Memory), uint64(l.Memory))
+	}
+	if l.CPU > 0 {
+		seconds := uint64((l.CPU + time.Second - 1) / time.Second)
+		set(unix.RLIMIT_CPU, "cpu", seconds, seconds+1) // SIGXCPU, then SIGKILL
+	}
+}
+
+// ownMaxRSS is this process's largest resident set in bytes, below which a
+// child's cannot be told (see Exit.MaxRSS).
+func ownMaxRSS() int64 {
+	var ru unix.Rusage
+	_ = unix.Getrusage(unix.RUSAGE_SELF, &ru)
+	return int64(ru.Maxrss) << 10
+}
+
+// exitOf reads what waitid(2) has said. x/sys/unix leaves si_status unnamed: it
+// follows si_pid and si_uid, which begin at the first multiple of a pointer's
+// size behind the three leading numbers.
+func exitOf(info *unix.Siginfo, ru *unix.Rusage, rss0 int64) Exit {
+	words := (*[7]int32)(unsafe.Pointer(info))
+	status := words[5]
+	if unsafe.Sizeof(uintptr(0)) == 8 {
+		status = words[6]
+	}
+	e := Exit{
+		User:   time.Duration(ru.Utime.Nano()),
+		System: time.Duration(ru.Stime.Nano()),
+	}
+	if rss := int64(ru.Maxrss) << 10; rss > rss0 {
+		e.MaxRSS = rss
+	}
+	const exited, dumped = 1, 3 // CLD_EXITED, CLD_DUMPED; the others are signals too
+	if info.Code == exited {
+		e.Code = int(status)
+		return e
+	}
+	e.Code, e.Signal, e.Core = -1, syscall.Signal(status), info.Code == dumped
+	return e
+}

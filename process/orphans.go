@@ -1,0 +1,271 @@
+package process
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// orphans finds the descendants of started processes that lost their parent and
+// so became children of this process, the subreaper. It reaps those that end,
+// and ends those whose own process is gone.
+//
+// One goroutine looks at the list of children whenever a child has ended, at
+// most every scanEvery. Whose an orphan is, the tag in its environment tells
+// (Exec.Tag). An orphan without a tag is ended when every process that ran when
+// it was first seen has ended: one of those must have started it.
+type orphans struct {
+	e    *Exec
+	wake chan struct{}
+	sigs chan os.Signal
+	quit chan struct{}
+	done chan struct{}
+
+	mu   sync.Mutex
+	kept map[string]bool // tags whose orphans may live on
+
+	seen map[int]*orphan // used by the goroutine alone
+}
+
+type orphan struct {
+	tag   string    // "" when it has none
+	seq   uint64    // the process started last when it was first seen
+	asked time.Time // when SIGTERM was sent; zero: not yet
+}
+
+// scanEvery bounds how often the children are listed under load.
+const scanEvery = 100 * time.Millisecond
+
+func (o *orphans) start(e *Exec) error {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("process: cannot become a child subreaper: %w", err)
+	}
+	o.e = e
+	o.wake = make(chan struct{}, 1)
+	o.sigs = make(chan os.Signal, 1)
+	o.quit = make(chan struct{})
+	o.done = make(chan struct{})
+	o.kept = make(map[string]bool)
+	o.seen = make(map[int]*orphan)
+	signal.Notify(o.sigs, syscall.SIGCHLD)
+	go o.run()
+	return nil
+}
+
+// poke asks for a look at the children.
+func (o *orphans) poke() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+// keep lets the orphans with this tag live on.
+func (o *orphans) keep(tag string) {
+	if tag != "" {
+		o.mu.Lock()
+		o.kept[tag] = true
+		o.mu.Unlock()
+	}
+}
+
+// run ends when quit is closed.
+func (o *orphans) run() {
+	defer close(o.done)
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for {
+		select {
+		case <-o.wake:
+		case <-o.sigs:
+		case <-pause.C:
+		case <-o.quit:
+			return
+		}
+		left := o.scan(false)
+		// Under load many children end between two looks: one look for all.
+		wait := time.NewTimer(scanEvery)
+		select {
+		case <-wait.C:
+		case <-o.quit:
+			wait.Stop()
+			return
+		}
+		if left {
+			pause.Reset(scanEvery)
+		}
+	}
+}
+
+// stop ends every orphan that is not kept and the goroutine with them.
+func (o *orphans) stop() error {
+	signal.Stop(o.sigs)
+	close(o.quit)
+	<-o.done
+	const patience = 200 // looks, 10 ms apart, beyond the grace
+	for range patience {
+		if !o.scan(true) {
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return fmt.Errorf("process: %d orphans do not go away, even killed", len(o.seen))
+}
+
+// scan looks at the children once. It reports whether orphans are being ended,
+// so that another look is needed soon. With all set every orphan that is not
+// kept is killed at once.
+func (o *orphans) scan(all bool) (pending bool) {
+	pids, live, oldest := o.children()
+	present := make(map[int]bool, len(pids))
+	alive := make(map[string]bool)
+	for _, pid := range pids {
+		if reaped, _ := syscall.Wait4(pid, nil, syscall.WNOHANG, nil); reaped == pid {
+			continue
+		}
+		present[pid] = true
+		or := o.seen[pid]
+		if or == nil {
+			or = &orphan{tag: o.tagOf(pid), seq: o.e.lastStarted()}
+			o.seen[pid] = or
+		}
+		alive[or.tag] = true
+		if o.spared(or, live, oldest, all) {
+			continue
+		}
+		pending = true
+		o.end(pid, or, all)
+	}
+	for pid := range o.seen {
+		if !present[pid] {
+			delete(o.seen, pid)
+		}
+	}
+	o.forget(alive)
+	return pending
+}
+
+// spared reports whether an orphan may live on for now.
+func (o *orphans) spared(or *orphan, live map[string]bool, oldest uint64, all bool) bool {
+	o.mu.Lock()
+	kept := o.kept[or.tag]
+	o.mu.Unlock()
+	switch {
+	case kept:
+		return true
+	case all:
+		return false
+	case or.tag != "":
+		return live[or.tag]
+	}
+	return oldest <= or.seq // one that ran beside it runs still
+}
+
+// end climbs one rung of the ladder for one orphan.
+func (o *orphans) end(pid int, or *orphan, now bool) {
+	switch {
+	case now, !or.asked.IsZero() && time.Since(or.asked) > DefaultGrace:
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	case or.asked.IsZero():
+		or.asked = time.Now()
+		_ = syscall.Kill(pid, syscall.SIGTERM)
+		_ = syscall.Kill(pid, syscall.SIGCONT)
+	}
+}
+
+// forget drops the kept tags that no orphan has any more.
+func (o *orphans) forget(alive map[string]bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for tag := range o.kept {
+		if !alive[tag] {
+			delete(o.kept, tag)
+		}
+	}
+}
+
+// children lists the children that Exec has not started itself and that are in
+// another session than ours; live has the tags of the processes that run, and
+// oldest the number of the one started first, or the next number to be given.
+func (o *orphans) children() (pids []int, live map[string]bool, oldest uint64) {
+	e := o.e
+	e.forks.Lock()
+	defer e.forks.Unlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	live, oldest = make(map[string]bool, len(e.live)), e.seq+1
+	for _, ch := range e.live {
+		live[ch.tag] = true
+		oldest = min(oldest, ch.seq)
+	}
+	ours, _ := unix.Getsid(0)
+	for _, pid := range childrenOf(os.Getpid()) {
+		if _, direct := e.live[pid]; direct {
+			continue
+		}
+		if sid, err := unix.Getsid(pid); err == nil && sid != ours {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, live, oldest
+}
+
+func (e *Exec) lastStarted() uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.seq
+}
+
+// childrenOf reads the children of the main thread of pid, which is the one that
+// orphans are given to (find_new_reaper in Linux's kernel/exit.c).
+func childrenOf(pid int) []int {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return nil
+	}
+	var pids []int
+	for _, field := range strings.Fields(string(text)) {
+		if n, err := strconv.Atoi(field); err == nil {
+			pids = append(pids, n)
+		}
+	}
+	return pids
+}
+
+// tagOf reads the tag from the environment that a process was started with.
+func (o *orphans) tagOf(pid int) string {
+	const most = 256 << 10
+	f, err := os.Open(fmt.Sprintf("/proc/%d/environ", pid))
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	text, _ := io.ReadAll(io.LimitReader(f, most))
+	var vars []string
+	for v := range bytes.SplitSeq(text, []byte{0}) {
+		vars = append(vars, string(v))
+	}
+	return tagOf(vars, o.e.Tag)
+}
+
+// tagOf finds the value of the variable name in env; "" where there is none.
+func tagOf(env []string, name string) string {
+	if name == "" {
+		return ""
+	}
+	for _, v := range env {
+		if len(v) > len(name) && v[len(name)] == '=' && v[:len(name)] == name {
+			return v[len(name)+1:]
+		}
+	}
+	return ""
+}

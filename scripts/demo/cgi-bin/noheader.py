@@ -1,0 +1,7 @@
+#!/usr/bin/python3
+# Forgets its header, the most common mistake of all. A program must first say
+# what it sends, and then an empty line:
+#
+#     print("Content-Type: text/plain; charset=utf-8\n")
+
+print("Hello, world!")
