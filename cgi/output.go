@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"gatehouse/process"
 )
 
@@ -18,8 +20,9 @@ const (
 	killSignal = syscall.SIGKILL
 )
 
-// output is the standard output of one process: a reader that keeps the time
-// limits and knows when the response is over. It ends
+// output is what one process writes: its standard output as a reader, which keeps
+// the time limits and knows when the response is over, and beside that its
+// standard error. The response ends
 //
 //   - when the pipe does, and the process has ended or linger is over; or
 //   - when the process has ended and the pipe, held open by a descendant, was
@@ -27,31 +30,56 @@ const (
 //   - with an error, when a time limit is reached or a signal has ended the
 //     process.
 //
+// Most processes are over in a few milliseconds. For that long the reader waits in
+// poll(2), for both pipes at once: no goroutine, no timer, no wake-up but its own.
+// When the process has lived for quick, or when a reader of its standard error is
+// missed, both pipes go to the runtime's poller (settle).
+//
 // Read and ReadWithin are for one goroutine.
 type output struct {
-	f     *os.File
+	fd    int      // of standard output, until settled
+	f     *os.File // the same once settled
+	errs  stderr
 	proc  *process.Process
 	times *Times
 	close func() error // ends the run, once there is a response
 
-	header atomic.Bool // the header is complete
-	exited atomic.Bool
+	header atomic.Bool  // the header is complete
 	first  atomic.Int64 // nanoseconds from start to the first output
 	over   atomic.Bool  // the end was reached
 
-	mu  sync.Mutex
-	err error // sticky: what cut the response short
+	mu     sync.Mutex // held where a deadline is set
+	exited bool       // the process has ended; known only once settled
+	err    error      // sticky: what cut the response short
 }
 
-func newOutput(f *os.File, proc *process.Process, times *Times) *output {
-	o := &output{f: f, proc: proc, times: times}
-	proc.AfterExit(func() {
-		// A Read under way is to find its deadline anew. Read sets its own
-		// first and looks at exited then: one of us two sees the other.
-		o.exited.Store(true)
+// quick is how long a process may hold a thread that waits for it.
+const quick = 50 * time.Millisecond
+
+func newOutput(stdout, stderr int, sink io.Writer, proc *process.Process, times *Times) *output {
+	return &output{fd: stdout, errs: stderrOf(stderr, sink), proc: proc, times: times}
+}
+
+// settle gives both pipes to the runtime's poller, and has the end of the process
+// watched for.
+func (o *output) settle() error {
+	f, err := process.File(o.fd)
+	if err != nil {
+		return err
+	}
+	if err := o.errs.settle(); err != nil {
+		_ = f.Close()
+		o.fd = -1
+		return err
+	}
+	o.f, o.fd = f, -1
+	o.proc.AfterExit(func() { // a Read under way is to find its deadline anew
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.exited = true
 		_ = f.SetReadDeadline(time.Unix(0, 1))
 	})
-	return o
+	return nil
 }
 
 func (o *output) headerDone() { o.header.Store(true) }
@@ -90,33 +118,86 @@ func (o *output) read(p []byte, within time.Duration) (int, error) {
 		if o.ended() {
 			return 0, io.EOF
 		}
-		exited := o.exited.Load()
-		at, limit := o.deadline(within, exited)
-		_ = o.f.SetReadDeadline(at)
-		if o.exited.Load() != exited {
-			continue
+		if o.f == nil && time.Since(o.proc.Start) > quick {
+			if err := o.settle(); err != nil {
+				o.fail(err)
+				continue
+			}
 		}
-		n, err := o.f.Read(p)
-		if n > 0 {
+		var n int
+		var limit limit
+		var err error
+		if o.f == nil {
+			n, limit, err = o.readQuick(p, within)
+		} else {
+			n, limit, err = o.readSettled(p, within)
+		}
+		switch {
+		case n > 0:
 			if o.first.Load() == 0 {
 				o.first.Store(int64(time.Since(o.proc.Start)))
 			}
 			return n, nil
-		}
-		switch {
-		case err == io.EOF:
+		case err == io.EOF, limit == lingerLimit:
 			return 0, o.finish()
-		case !errors.Is(err, os.ErrDeadlineExceeded):
+		case err != nil:
 			o.fail(fmt.Errorf("cgi: reading its output: %w", err))
-		case o.exited.Load() != exited:
 		case limit == withinLimit:
 			return 0, ErrNothingYet
-		case limit == lingerLimit:
-			return 0, o.finish()
-		default:
+		case limit != noLimit:
 			o.timeout(limit)
 		}
 	}
+}
+
+// readQuick reads in the first phase. It tells the limit that was reached; no
+// bytes, no limit and no error mean that it is to be called again.
+func (o *output) readQuick(p []byte, within time.Duration) (int, limit, error) {
+	at, limit := o.deadline(within, false)
+	wait := quick - time.Since(o.proc.Start)
+	if left := time.Until(at); limit != noLimit && left < wait {
+		wait = left
+	} else {
+		limit = noLimit
+	}
+	ready, err := process.Poll(max(wait, 0), o.fd, o.errs.fd)
+	if err != nil {
+		return 0, noLimit, err
+	}
+	if ready[1] {
+		o.errs.readOnce()
+	}
+	switch {
+	case ready[0]:
+		n, err := unix.Read(o.fd, p)
+		switch {
+		case n > 0:
+			return n, noLimit, nil
+		case n == 0 && err == nil:
+			return 0, noLimit, io.EOF
+		case err == unix.EINTR:
+			return 0, noLimit, nil
+		}
+		return 0, noLimit, err
+	case ready[1]:
+		return 0, noLimit, nil
+	}
+	return 0, limit, nil
+}
+
+// readSettled is the same for the second phase.
+func (o *output) readSettled(p []byte, within time.Duration) (int, limit, error) {
+	limit, exited := o.setDeadline(within)
+	n, err := o.f.Read(p)
+	switch {
+	case n > 0:
+		return n, noLimit, nil
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		return 0, noLimit, err
+	case o.hasExited() != exited: // it was the exit that woke us
+		return 0, noLimit, nil
+	}
+	return 0, limit, nil
 }
 
 // A limit is what ends a Read that finds nothing.
@@ -130,6 +211,21 @@ const (
 	idleLimit
 	totalLimit
 )
+
+// setDeadline prepares the next read. exited is whether the process had ended.
+func (o *output) setDeadline(within time.Duration) (which limit, exited bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	at, which := o.deadline(within, o.exited)
+	_ = o.f.SetReadDeadline(at)
+	return which, o.exited
+}
+
+func (o *output) hasExited() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.exited
+}
 
 // deadline is until when the next read may wait, and which limit that is.
 func (o *output) deadline(within time.Duration, exited bool) (at time.Time, which limit) {
@@ -173,13 +269,9 @@ func (o *output) timeout(which limit) {
 }
 
 // finish is called at the end of the output and decides whether it is a good one.
+// A process that has closed its output and lives on has given its response.
 func (o *output) finish() error {
-	t := time.NewTimer(o.times.linger())
-	defer t.Stop()
-	select {
-	case <-o.proc.Exited():
-	case <-t.C: // it has closed its output and lives on: that was the response
-	}
+	o.awaitExit(o.times.linger())
 	o.over.Store(true)
 	exit, known := o.proc.Exit()
 	if err := o.failure(); err != nil {
@@ -202,4 +294,40 @@ func (o *output) Close() error {
 		return nil
 	}
 	return o.close()
+}
+
+// awaitExit waits for the process to end and for its last words, at most d: an end
+// of output usually is the end of the process.
+func (o *output) awaitExit(d time.Duration) {
+	if o.f == nil {
+		o.errs.drain(quick)
+		if o.proc.Await(min(d, quick)) {
+			return
+		}
+		if o.settle() != nil {
+			return
+		}
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-o.proc.Exited():
+	case <-t.C:
+		return
+	}
+	select {
+	case <-o.errs.done:
+	case <-t.C:
+	}
+}
+
+// release closes both pipes.
+func (o *output) release() {
+	if o.f != nil {
+		_ = o.f.Close()
+	} else if o.fd >= 0 {
+		_ = unix.Close(o.fd)
+		o.fd = -1
+	}
+	o.errs.release()
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"gatehouse/environ"
 	"gatehouse/process"
 )
@@ -139,72 +141,63 @@ type run struct {
 	proc   *process.Process
 	out    *output
 	errs   process.Stderr
-	stderr *os.File      // our end
-	erred  chan struct{} // closed when stderr was read to its end
-	feed   *feeder       // nil where there is nothing to feed
-	detach func() bool   // undoes the watch over ctx
+	feed   *feeder     // nil where there is nothing to feed
+	detach func() bool // undoes the watch over ctx
 }
 
 // start starts the process with its three standard files. Whatever it opened is
 // closed again when it fails.
-func (r *run) start(ctx context.Context) (err error) {
-	var open []*os.File
-	defer func() {
-		for _, f := range open {
-			_ = f.Close()
+func (r *run) start(ctx context.Context) error {
+	var opened []process.Pipe
+	open := func(childWrites bool) (p process.Pipe, err error) {
+		if p, err = process.NewPipe(childWrites); err == nil {
+			opened = append(opened, p)
 		}
-	}()
-	pipe := func(childWrites bool) (ours, theirs *os.File) {
-		if err != nil {
-			return nil, nil
-		}
-		if ours, theirs, err = process.Pipe(childWrites); err == nil {
-			open = append(open, ours, theirs)
-		}
-		return ours, theirs
+		return p, err
 	}
-	stdout, childOut := pipe(true)
-	stderr, childErr := pipe(true)
-	childIn, stdin, err2 := r.stdin(pipe)
-	if err = errors.Join(err, err2); err != nil {
+	giveUp := func(err error) error {
+		for _, p := range opened {
+			p.Close()
+		}
 		return startFailure(r.script, err)
+	}
+	stdout, err := open(true)
+	stderr, err2 := open(true)
+	stdin, feed, err3 := r.stdin(open)
+	if err := errors.Join(err, err2, err3); err != nil {
+		return giveUp(err)
 	}
 	r.proc, err = r.p.Spawner.Spawn(ctx, &process.Command{
 		Path: r.script, Args: []string{r.script}, // no indexed query, ever (A50)
 		Env: r.p.Environment(r.req).Strings(), Dir: filepath.Dir(r.script), // A96
-		Stdin: childIn, Stdout: childOut, Stderr: childErr,
+		Stdin: stdin, Stdout: stdout.Theirs, Stderr: stderr.Theirs,
 		Limits: r.p.Limits, Grace: r.p.Times.Grace, KeepChildren: r.p.KeepChildren,
 	})
 	if err != nil {
-		e := startFailure(r.script, err)
+		err = giveUp(err)
 		if ctx.Err() == nil {
-			r.p.log().Error("cannot start script", "script", r.script, "request", r.req.ID, "reason", e.Reason)
+			r.p.log().Error("cannot start script", "script", r.script, "request", r.req.ID, "reason", AsError(err).Reason)
 		}
-		return e
+		return err
+	}
+	for _, p := range opened {
+		_ = p.Theirs.Close()
 	}
 	r.account.Pid, r.account.Spawn = r.proc.Pid, r.proc.Took
-	r.follow(ctx, stdout, stderr, stdin)
-	open = nil // ours belong to r now
-	for _, f := range []*os.File{childOut, childErr} {
-		_ = f.Close()
-	}
-	if stdin != nil {
-		_ = childIn.Close()
-	}
-	return nil
+	return r.follow(ctx, stdout.Ours, stderr.Ours, feed)
 }
 
 // stdin chooses the child's standard input: none, the file that holds the body,
-// or a pipe, and then our end of it is the second result.
-func (r *run) stdin(pipe func(bool) (ours, theirs *os.File)) (child, ours *os.File, err error) {
+// or a pipe; then feed is our end of it, otherwise -1.
+func (r *run) stdin(open func(childWrites bool) (process.Pipe, error)) (child *os.File, feed int, err error) {
 	if r.req.Body == nil || r.req.ContentLength == 0 {
-		return nil, nil, nil
+		return nil, -1, nil
 	}
 	if f, ok := r.req.Body.(*os.File); ok && isRegular(f) {
-		return f, nil, nil
+		return f, -1, nil
 	}
-	ours, child = pipe(false)
-	return child, ours, nil
+	p, err := open(false)
+	return p.Theirs, p.Ours, err
 }
 
 func isRegular(f *os.File) bool {
@@ -212,40 +205,30 @@ func isRegular(f *os.File) bool {
 	return err == nil && st.Mode().IsRegular()
 }
 
-// follow sets everything to work that goes on beside the process.
-func (r *run) follow(ctx context.Context, stdout, stderr, stdin *os.File) {
-	r.out = newOutput(stdout, r.proc, &r.p.Times)
-	r.stderr, r.erred = stderr, make(chan struct{})
+// follow sets everything to work that goes on beside the process. feed is our end
+// of its standard input, or -1.
+func (r *run) follow(ctx context.Context, stdout, stderr, feed int) error {
 	r.errs.Line = func(line string) {
 		r.p.log().Warn("stderr", "script", r.script, "pid", r.proc.Pid, "request", r.req.ID, "line", line)
 	}
-	go r.readStderr()
-	if stdin != nil {
-		r.feed = startFeeder(stdin, r.req.Body, r.req.ContentLength, r.p.Times.Stdin, r.bodyFailed)
+	var sink io.Writer = &r.errs
+	if r.req.Stderr != nil {
+		sink = io.MultiWriter(&r.errs, r.req.Stderr)
 	}
+	r.out = newOutput(stdout, stderr, sink, r.proc, &r.p.Times)
 	r.detach = func() bool { return true }
+	if feed >= 0 {
+		f, err := process.File(feed)
+		if err != nil {
+			_ = unix.Close(feed)
+			return r.fail(err)
+		}
+		r.feed = startFeeder(f, r.req.Body, r.req.ContentLength, r.p.Times.Stdin, r.bodyFailed)
+	}
 	if !r.p.FinishAnyway {
 		r.detach = context.AfterFunc(ctx, func() { r.proc.Stop("the client has gone away") })
 	}
-}
-
-// readStderr ends when the pipe does, or end closes it.
-func (r *run) readStderr() {
-	defer close(r.erred)
-	var w io.Writer = &r.errs
-	if r.req.Stderr != nil {
-		w = io.MultiWriter(&r.errs, r.req.Stderr)
-	}
-	buf := make([]byte, 4096)
-	for {
-		n, err := r.stderr.Read(buf)
-		if n > 0 {
-			_, _ = w.Write(buf[:n])
-		}
-		if err != nil {
-			return
-		}
-	}
+	return nil
 }
 
 // bodyFailed is told by the feeder that the client's body ended early (A60).
@@ -280,11 +263,10 @@ func (r *run) response(ctx context.Context) (*Response, error) {
 // fail ends a run that has no response and says why, in the order of what is most
 // likely the cause of the rest.
 func (r *run) fail(err error) *Error {
-	if r.out.ended() {
-		r.settle() // it ends by itself: that shall not look like our doing
+	if !r.out.ended() { // else it ends by itself
+		r.proc.Stop("its answer is no CGI response")
+		r.out.awaitExit(r.p.Times.linger())
 	}
-	r.proc.Stop("its answer is no CGI response")
-	r.settle()
 	e := AsError(err)
 	r.end()
 	e = r.report(e)
@@ -295,25 +277,8 @@ func (r *run) fail(err error) *Error {
 	return e
 }
 
-// settle gives the process and its last words a moment to arrive: an end of
-// output usually is the end of the process.
-func (r *run) settle() {
-	t := time.NewTimer(r.p.Times.linger())
-	defer t.Stop()
-	select {
-	case <-r.proc.Exited():
-	case <-t.C:
-		return
-	}
-	select {
-	case <-r.erred:
-	case <-t.C:
-	}
-}
-
 // close ends a run that had a response; it is the close of the Response's body.
 func (r *run) close() error {
-	r.settleBriefly()
 	r.end()
 	failure := r.out.failure()
 	exit, known := r.proc.Exit()
@@ -331,14 +296,6 @@ func (r *run) close() error {
 	return nil
 }
 
-// settleBriefly waits for a process that has closed its output to end, and for
-// its standard error to be read, where both are under way anyway.
-func (r *run) settleBriefly() {
-	if r.out.ended() {
-		r.settle()
-	}
-}
-
 // end lets go of everything. It does not wait for the process.
 func (r *run) end() {
 	r.detach()
@@ -348,15 +305,10 @@ func (r *run) end() {
 	}
 	r.account.FirstByte = r.out.firstByte()
 	r.proc.End()
-	_ = r.out.f.Close()
+	r.out.release()
 	if r.feed != nil {
 		r.feed.stop()
 	}
-	// A descendant may hold standard error open: what it has to say after this
-	// is not heard.
-	_ = r.stderr.SetReadDeadline(time.Now())
-	<-r.erred
-	_ = r.stderr.Close()
 	_ = r.errs.Close()
 }
 

@@ -3,11 +3,11 @@ package process
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -23,7 +23,8 @@ import (
 // the orphans which a process leaves are found, reaped and, unless they were to
 // be kept, ended. Children in other sessions than this process's own are
 // therefore taken to be such orphans: a program that uses Exec must not start
-// children with Setsid by other means.
+// children with Setsid by other means. SIGCHLD is set to its default, so that the
+// end of a child interrupts nobody: signal.Notify of it has no effect any more.
 type Exec struct {
 	// Starts is how many processes may be between fork and exec at once.
 	// Each such start holds one of the runtime's GOMAXPROCS processors
@@ -52,9 +53,8 @@ type Exec struct {
 	orphans orphans
 	leaves  leaves
 
-	// forks is held for reading from fork until the child is in live, and
-	// for writing while the list of children is compared with live. It is
-	// taken before mu.
+	// forks is held for reading from the look at closed until the child is in
+	// live. It is taken before mu.
 	forks sync.RWMutex
 
 	mu     sync.Mutex
@@ -66,14 +66,15 @@ type Exec struct {
 
 // child is what Exec holds for one process.
 type child struct {
-	p     *Process
-	e     *Exec
-	pidfd *os.File
-	keep  bool
-	tag   string
-	leaf  *leaf
-	rss0  int64 // our own largest resident set when it was started
-	seq   uint64
+	p    *Process
+	e    *Exec
+	keep bool
+	tag  string
+	leaf *leaf
+	rss0 int64 // our own largest resident set when it was started
+	seq  uint64
+
+	watched atomic.Bool
 }
 
 // ErrClosed is the error of a Spawner that has been closed.
@@ -138,15 +139,13 @@ func (e *Exec) Spawn(ctx context.Context, c *Command) (*Process, error) {
 		return nil, err
 	}
 	setLimits(ch.p.Pid, c.Limits, e.log())
-	go ch.watch()
 	return ch.p, nil
 }
 
 // fork starts the process and puts it in the table of the living. The caller
 // holds e.forks for reading.
 func (ch *child) fork(c *Command, begun time.Time) error {
-	pidfd := -1
-	sys := syscall.SysProcAttr{Setsid: true, PidFD: &pidfd}
+	sys := syscall.SysProcAttr{Setsid: true}
 	if ch.leaf != nil {
 		sys.UseCgroupFD, sys.CgroupFD = true, ch.leaf.fd()
 	}
@@ -171,15 +170,6 @@ func (ch *child) fork(c *Command, begun time.Time) error {
 		return startError(c, err)
 	}
 	ch.p = newProcess(ch, pid, begun, c.Grace)
-	if pidfd < 0 { // before Linux 5.4
-		if pidfd, err = unix.PidfdOpen(pid, 0); err != nil {
-			_ = syscall.Kill(-pid, syscall.SIGKILL)
-			_, _ = syscall.Wait4(pid, nil, 0, nil)
-			return &StartError{Path: c.Path, Reason: "pidfd_open: " + err.Error(), Err: err}
-		}
-	}
-	_ = unix.SetNonblock(pidfd, true) // so that the runtime's poller takes it
-	ch.pidfd = os.NewFile(uintptr(pidfd), "pidfd")
 	ch.e.enlist(ch)
 	return nil
 }
@@ -213,6 +203,9 @@ func (e *Exec) isClosed() bool {
 func (e *Exec) enlist(ch *child) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if len(e.live) == 0 {
+		e.orphans.poke() // from now on it has to look now and then
+	}
 	e.seq++
 	ch.seq = e.seq
 	e.live[ch.p.Pid] = ch
@@ -225,21 +218,61 @@ func (e *Exec) delist(ch *child) {
 	delete(e.live, ch.p.Pid)
 }
 
-// watch waits for the process to end. The zombie is kept until release, so that
-// neither its pid nor its group's number can become another's.
-func (ch *child) watch() {
-	var exit Exit
-	conn, err := ch.pidfd.SyscallConn()
+// watch implements host. It costs a descriptor and a goroutine; see await for the
+// process whose end is near.
+func (ch *child) watch(p *Process) {
+	if ch.collect() || ch.watched.Swap(true) {
+		return
+	}
+	go ch.follow()
+}
+
+// await implements host.
+func (ch *child) await(p *Process, d time.Duration) {
+	if ch.collect() {
+		return
+	}
+	fd, err := unix.PidfdOpen(p.Pid, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	_ = pollOne(fd, d)
+	ch.collect()
+}
+
+// follow waits for the end of the process on a pidfd, so that no thread is held.
+func (ch *child) follow() {
+	fd, err := unix.PidfdOpen(ch.p.Pid, unix.PIDFD_NONBLOCK)
 	if err == nil {
-		err = conn.Read(func(uintptr) bool {
-			var ok bool
-			exit, ok = ch.peek(unix.WNOHANG)
-			return ok
-		})
+		f := os.NewFile(uintptr(fd), "pidfd")
+		defer f.Close()
+		var conn syscall.RawConn
+		if conn, err = f.SyscallConn(); err == nil {
+			err = conn.Read(func(uintptr) bool { return ch.collect() })
+		}
 	}
-	if err != nil { // the descriptor cannot be polled: wait in the kernel
-		exit, _ = ch.peek(0)
+	if err != nil { // no pidfd to be had: wait in the kernel
+		exit, _ := ch.peek(0)
+		ch.ended(exit)
 	}
+}
+
+// collect publishes how the process has ended, if it has. The zombie is kept
+// until release, so that neither its pid nor its group's number can become
+// another's (F38).
+func (ch *child) collect() bool {
+	if _, known := ch.p.Exit(); known {
+		return true
+	}
+	exit, ok := ch.peek(unix.WNOHANG)
+	if ok {
+		ch.ended(exit)
+	}
+	return ok
+}
+
+func (ch *child) ended(exit Exit) {
 	exit.Elapsed = time.Since(ch.p.Start)
 	ch.p.setExit(exit)
 }
@@ -283,7 +316,6 @@ func (ch *child) release(p *Process) {
 			break
 		}
 	}
-	_ = ch.pidfd.Close()
 	if !ch.keep && ch.leftovers(p) {
 		go ch.endLeftovers(p)
 		return
@@ -386,24 +418,4 @@ func (e *Exec) Live() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return len(e.live)
-}
-
-// Pipe returns a pipe for a process's standard file: theirs is the child's end,
-// which blocks; ours belongs to the runtime's poller, so that it has deadlines.
-// The caller closes both. childWrites tells which end is which.
-func Pipe(childWrites bool) (ours, theirs *os.File, err error) {
-	var fd [2]int
-	if err := unix.Pipe2(fd[:], unix.O_CLOEXEC); err != nil {
-		return nil, nil, fmt.Errorf("process: pipe: %w", err)
-	}
-	mine, child := fd[0], fd[1]
-	if !childWrites {
-		mine, child = child, mine
-	}
-	if err := unix.SetNonblock(mine, true); err != nil {
-		_ = unix.Close(fd[0])
-		_ = unix.Close(fd[1])
-		return nil, nil, fmt.Errorf("process: pipe: %w", err)
-	}
-	return os.NewFile(uintptr(mine), "pipe"), os.NewFile(uintptr(child), "pipe"), nil
 }

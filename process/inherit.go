@@ -22,6 +22,9 @@ var cleanInheritance = sync.OnceValue(func() error {
 	if err := unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil && err != unix.ENOSYS {
 		return fmt.Errorf("process: close_range: %w", err)
 	}
+	if err := defaultSIGCHLD(); err != nil {
+		return err
+	}
 	ignored, err := statusMask("SigIgn")
 	if err != nil {
 		return err
@@ -40,6 +43,18 @@ var cleanInheritance = sync.OnceValue(func() error {
 	}
 	return nil
 })
+
+// defaultSIGCHLD has the kernel discard SIGCHLD, which is its default. The runtime
+// catches every signal it can, so that each end of a child would interrupt one of
+// our threads for nothing: the ends are found by waitid and pidfds.
+func defaultSIGCHLD() error {
+	var action [8]uintptr // struct sigaction, all zero: SIG_DFL, no flags
+	_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0)
+	if errno != 0 {
+		return fmt.Errorf("process: sigaction: %w", errno)
+	}
+	return nil
+}
 
 // BlockedSignals tells the mask of signals that this process was started with
 // blocked, bit n-1 for signal n. Go gives it to children unchanged and has no way

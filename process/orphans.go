@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,31 +18,34 @@ import (
 // so became children of this process, the subreaper. It reaps those that end,
 // and ends those whose own process is gone.
 //
-// One goroutine looks at the list of children whenever a child has ended, at
-// most every scanEvery. Whose an orphan is, the tag in its environment tells
-// (Exec.Tag). An orphan without a tag is ended when every process that ran when
-// it was first seen has ended: one of those must have started it.
+// One goroutine looks at the list of children when a process is over, at most
+// every scanEvery, and every idleEvery while any runs. Whose an orphan is, the tag
+// in its environment tells (Exec.Tag). An orphan without a tag is ended when every
+// process that ran when it was first seen has ended: one of those must have
+// started it.
 type orphans struct {
 	e    *Exec
 	wake chan struct{}
-	sigs chan os.Signal
 	quit chan struct{}
 	done chan struct{}
 
 	mu   sync.Mutex
 	kept map[string]bool // tags whose orphans may live on
 
-	seen map[int]*orphan // used by the goroutine alone
+	seen map[int]*orphan // used by the goroutine alone; all children of two looks
 }
 
 type orphan struct {
+	known bool      // the rest is filled in
 	tag   string    // "" when it has none
 	seq   uint64    // the process started last when it was first seen
 	asked time.Time // when SIGTERM was sent; zero: not yet
 }
 
-// scanEvery bounds how often the children are listed under load.
-const scanEvery = 100 * time.Millisecond
+const (
+	scanEvery = 100 * time.Millisecond
+	idleEvery = time.Second
+)
 
 func (o *orphans) start(e *Exec) error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
@@ -51,12 +53,10 @@ func (o *orphans) start(e *Exec) error {
 	}
 	o.e = e
 	o.wake = make(chan struct{}, 1)
-	o.sigs = make(chan os.Signal, 1)
 	o.quit = make(chan struct{})
 	o.done = make(chan struct{})
 	o.kept = make(map[string]bool)
 	o.seen = make(map[int]*orphan)
-	signal.Notify(o.sigs, syscall.SIGCHLD)
 	go o.run()
 	return nil
 }
@@ -81,34 +81,35 @@ func (o *orphans) keep(tag string) {
 // run ends when quit is closed.
 func (o *orphans) run() {
 	defer close(o.done)
-	pause := time.NewTimer(0)
-	defer pause.Stop()
+	again := time.NewTimer(idleEvery)
+	defer again.Stop()
 	for {
 		select {
 		case <-o.wake:
-		case <-o.sigs:
+		case <-again.C:
+		case <-o.quit:
+			return
+		}
+		pending := o.scan(false)
+		// Under load many processes end between two looks: one look for all.
+		pause := time.NewTimer(scanEvery)
+		select {
 		case <-pause.C:
 		case <-o.quit:
+			pause.Stop()
 			return
 		}
-		left := o.scan(false)
-		// Under load many children end between two looks: one look for all.
-		wait := time.NewTimer(scanEvery)
-		select {
-		case <-wait.C:
-		case <-o.quit:
-			wait.Stop()
-			return
-		}
-		if left {
-			pause.Reset(scanEvery)
+		switch {
+		case pending:
+			o.poke()
+		case len(o.seen) > 0 || o.e.Live() > 0:
+			again.Reset(idleEvery)
 		}
 	}
 }
 
 // stop ends every orphan that is not kept and the goroutine with them.
 func (o *orphans) stop() error {
-	signal.Stop(o.sigs)
 	close(o.quit)
 	<-o.done
 	const patience = 200 // looks, 10 ms apart, beyond the grace
@@ -125,18 +126,24 @@ func (o *orphans) stop() error {
 // so that another look is needed soon. With all set every orphan that is not
 // kept is killed at once.
 func (o *orphans) scan(all bool) (pending bool) {
-	pids, live, oldest := o.children()
-	present := make(map[int]bool, len(pids))
+	pids := strangers()
+	live, oldest := o.living(pids)
 	alive := make(map[string]bool)
-	for _, pid := range pids {
-		if reaped, _ := syscall.Wait4(pid, nil, syscall.WNOHANG, nil); reaped == pid {
-			continue
-		}
-		present[pid] = true
+	for pid := range pids {
 		or := o.seen[pid]
 		if or == nil {
-			or = &orphan{tag: o.tagOf(pid), seq: o.e.lastStarted()}
-			o.seen[pid] = or
+			// It may have been forked this instant and not be in the table of
+			// the living yet: next time it is.
+			o.seen[pid] = &orphan{}
+			pending = true
+			continue
+		}
+		if reaped, _ := syscall.Wait4(pid, nil, syscall.WNOHANG, nil); reaped == pid {
+			delete(pids, pid)
+			continue
+		}
+		if !or.known {
+			*or = orphan{known: true, tag: o.tagOf(pid), seq: o.e.lastStarted()}
 		}
 		alive[or.tag] = true
 		if o.spared(or, live, oldest, all) {
@@ -146,7 +153,7 @@ func (o *orphans) scan(all bool) (pending bool) {
 		o.end(pid, or, all)
 	}
 	for pid := range o.seen {
-		if !present[pid] {
+		if !pids[pid] {
 			delete(o.seen, pid)
 		}
 	}
@@ -193,30 +200,32 @@ func (o *orphans) forget(alive map[string]bool) {
 	}
 }
 
-// children lists the children that Exec has not started itself and that are in
-// another session than ours; live has the tags of the processes that run, and
-// oldest the number of the one started first, or the next number to be given.
-func (o *orphans) children() (pids []int, live map[string]bool, oldest uint64) {
+// strangers lists the children that are in another session than ours.
+func strangers() map[int]bool {
+	pids := make(map[int]bool)
+	ours, _ := unix.Getsid(0)
+	for _, pid := range childrenOf(os.Getpid()) {
+		if sid, err := unix.Getsid(pid); err == nil && sid != ours {
+			pids[pid] = true
+		}
+	}
+	return pids
+}
+
+// living takes from pids those that Exec has started itself. live has the tags of
+// the processes that run, and oldest the number of the one started first, or the
+// next number to be given.
+func (o *orphans) living(pids map[int]bool) (live map[string]bool, oldest uint64) {
 	e := o.e
-	e.forks.Lock()
-	defer e.forks.Unlock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	live, oldest = make(map[string]bool, len(e.live)), e.seq+1
-	for _, ch := range e.live {
+	for pid, ch := range e.live {
+		delete(pids, pid)
 		live[ch.tag] = true
 		oldest = min(oldest, ch.seq)
 	}
-	ours, _ := unix.Getsid(0)
-	for _, pid := range childrenOf(os.Getpid()) {
-		if _, direct := e.live[pid]; direct {
-			continue
-		}
-		if sid, err := unix.Getsid(pid); err == nil && sid != ours {
-			pids = append(pids, pid)
-		}
-	}
-	return pids, live, oldest
+	return live, oldest
 }
 
 func (e *Exec) lastStarted() uint64 {

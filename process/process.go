@@ -68,7 +68,7 @@ type Process struct {
 
 	host   host
 	grace  time.Duration
-	exited chan struct{} // closed when exit is known
+	exited chan struct{} // closed when exit is known; use Exited
 	gone   chan struct{} // closed when nothing of it is left
 
 	exit   Exit
@@ -82,6 +82,12 @@ type Process struct {
 
 // host is what a Spawner does for a process that it started.
 type host interface {
+	// watch sees to it that setExit is called when the process has ended,
+	// however often it is called itself. Without it or await setExit need not
+	// be called.
+	watch(p *Process)
+	// await calls setExit if the process ends within d. It may hold a thread.
+	await(p *Process, d time.Duration)
 	// signal sends sig to the process and its descendants, as far as they
 	// can be reached at once.
 	signal(p *Process, sig syscall.Signal)
@@ -102,9 +108,13 @@ func newProcess(h host, pid int, start time.Time, grace time.Duration) *Process 
 	}
 }
 
-// setExit publishes how the process ended; the spawner calls it once.
+// setExit publishes how the process ended. Calls after the first do nothing.
 func (p *Process) setExit(e Exit) {
 	p.mu.Lock()
+	if _, known := p.Exit(); known {
+		p.mu.Unlock()
+		return
+	}
 	p.exit = e
 	close(p.exited)
 	after := p.after
@@ -115,9 +125,22 @@ func (p *Process) setExit(e Exit) {
 	}
 }
 
+// Await waits for the end of the process, at most d, and reports whether it has
+// ended. It holds a thread meanwhile and little else: the way to wait for a process
+// whose end is expected within milliseconds.
+func (p *Process) Await(d time.Duration) bool {
+	_, ended := p.Exit()
+	if !ended {
+		p.host.await(p, d)
+		_, ended = p.Exit()
+	}
+	return ended
+}
+
 // AfterExit has f called when the process has ended: at once if it has already,
 // else by the goroutine that waits for it. f must not block.
 func (p *Process) AfterExit(f func()) {
+	p.host.watch(p)
 	p.mu.Lock()
 	if _, ended := p.Exit(); !ended {
 		p.after = append(p.after, f)
@@ -129,7 +152,12 @@ func (p *Process) AfterExit(f func()) {
 }
 
 // Exited is closed when the process itself has ended, descendants or not.
-func (p *Process) Exited() <-chan struct{} { return p.exited }
+func (p *Process) Exited() <-chan struct{} {
+	if _, known := p.Exit(); !known {
+		p.host.watch(p)
+	}
+	return p.exited
+}
 
 // Gone is closed after End, when neither the process nor a descendant that End
 // was to end is left.
@@ -169,11 +197,12 @@ func (p *Process) Stop(cause string) {
 func (p *Process) kill() {
 	t := time.NewTimer(p.grace)
 	defer t.Stop()
+	exited := p.Exited()
 	select {
-	case <-p.exited:
+	case <-exited:
 	case <-t.C:
 		p.Kill()
-		<-p.exited
+		<-exited
 	}
 }
 
@@ -209,7 +238,7 @@ func (p *Process) End() {
 	}
 	p.Stop("no longer needed")
 	go func() { // ends when the ladder has done its work
-		<-p.exited
+		<-p.Exited()
 		p.host.release(p)
 	}()
 }

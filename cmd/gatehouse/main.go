@@ -21,6 +21,9 @@ var version = "0.1"
 
 func main() {
 	unblockSignals()
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400) // the heap is small: collecting it often costs more than it gives back
+	}
 	syscall.Umask(0o022) // of every program that is started (A96)
 	os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr))
 }
