@@ -32,6 +32,8 @@ type Config struct {
 	TrustUnix bool
 	// Cgroup is a delegated cgroup v2 folder, absolute; "" for none.
 	Cgroup string
+	// Connections is how many connections are open at a time (E32).
+	Connections int
 	// ShutdownTimeout is how long a stop waits for the requests that run; 0
 	// waits for none.
 	ShutdownTimeout Duration
@@ -160,6 +162,11 @@ type Limits struct {
 	// before it goes to a file in SpoolDir; "" is the system's temporary folder.
 	SpoolMemory Size
 	SpoolDir    string
+	// OutputMemory is how much of a response is read ahead of a slow client, and
+	// OutputFile how much more goes to a file in SpoolDir when that client makes
+	// no progress; 0 uses no file (A104).
+	OutputMemory Size
+	OutputFile   Size
 	// Memory is RLIMIT_AS and CPU, in whole seconds, RLIMIT_CPU of a process;
 	// 0 sets none.
 	Memory Size
@@ -172,6 +179,7 @@ func Default() *Config {
 		Listen:          []Listen{{Protocol: "http", Network: "tcp", Address: "127.0.0.1:8080", text: "127.0.0.1:8080"}},
 		Log:             "stderr",
 		AccessLog:       "stderr",
+		Connections:     10000,
 		ShutdownTimeout: Duration(30 * time.Second),
 		Limits: Limits{
 			Processes:     4 * runtime.NumCPU(),
@@ -185,6 +193,8 @@ func Default() *Config {
 			Linger:        Duration(time.Second),
 			MaxBody:       1 << 30,
 			SpoolMemory:   64 << 10,
+			OutputMemory:  256 << 10,
+			OutputFile:    1 << 30,
 		},
 	}
 }

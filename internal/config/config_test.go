@@ -158,7 +158,7 @@ static = "robots.txt"
 		Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"),
 			netip.MustParsePrefix("198.51.100.0/24"),
 			netip.MustParsePrefix("2001:db8::/32")},
-		TrustUnix: true, Cgroup: "/sys/fs/cgroup/g", ShutdownTimeout: config.Duration(5 * time.Second),
+		TrustUnix: true, Cgroup: "/sys/fs/cgroup/g", Connections: 10000, ShutdownTimeout: config.Duration(5 * time.Second),
 		Limits: limits, Dir: "etc",
 		Sites: []config.Site{{
 			Hosts: []string{"example.org", "*.example.org", "[::1]", "[2001:db8::1]", "127.0.0.1", "my_host"},

@@ -148,7 +148,8 @@ func (h *Host) openProgram(r *route) (err error) {
 	}
 	r.cgi = program
 	r.limiter = newLimiter(program, "route "+c.Path, l.Processes, l.Queue, time.Duration(l.QueueTimeout))
-	r.program = &cgi.Spool{Next: r.limiter, Memory: int64(l.SpoolMemory), Max: int64(l.MaxBody), Dir: l.SpoolDir}
+	buffer := &cgi.Buffer{Next: r.limiter, Memory: int(max(l.OutputMemory, 1)), Max: int64(l.OutputFile), Dir: l.SpoolDir}
+	r.program = &cgi.Spool{Next: buffer, Memory: int64(l.SpoolMemory), Max: int64(l.MaxBody), Dir: l.SpoolDir}
 	return nil
 }
 

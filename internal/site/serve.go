@@ -26,12 +26,14 @@ func (h *Host) Serve(ctx, hurry context.Context, ready func([]net.Addr)) error {
 		return err
 	}
 	server := h.server()
+	places := make(places, h.config.Connections)
+	server.ConnState = places.connState
 	failed := make(chan error, len(listeners))
 	var wg sync.WaitGroup
 	var addrs []net.Addr
 	for _, ln := range listeners {
 		addrs = append(addrs, ln.Addr())
-		strict := cgi.StrictListener(ln, cgi.StrictLimits{})
+		strict := cgi.StrictListener(places.bound(ln), cgi.StrictLimits{})
 		wg.Go(func() { failed <- server.Serve(strict) })
 	}
 	if ready != nil {
