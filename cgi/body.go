@@ -40,6 +40,14 @@ func (b *restBody) ReadWithin(p []byte, d time.Duration) (int, error) {
 	return b.Read(p)
 }
 
+// closeWhole implements wholeCloser.
+func (b *restBody) closeWhole() error {
+	if c, ok := b.r.(wholeCloser); ok {
+		return c.closeWhole()
+	}
+	return b.Close()
+}
+
 func (b *restBody) Close() error {
 	if c, ok := b.r.(io.Closer); ok {
 		return c.Close()
@@ -77,4 +85,12 @@ func (b *exactBody) read(p []byte, d time.Duration) (n int, err error) {
 	return n, err
 }
 
-func (b *exactBody) Close() error { return b.body.Close() }
+// A wholeCloser is told at its end whether it was of use to the last byte.
+type wholeCloser interface{ closeWhole() error }
+
+func (b *exactBody) Close() error {
+	if c, ok := b.body.(wholeCloser); ok && b.left == 0 {
+		return c.closeWhole()
+	}
+	return b.body.Close()
+}

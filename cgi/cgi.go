@@ -4,7 +4,7 @@
 //
 // Handler serves HTTP with any Responder. Program is the Responder that runs a
 // process for each request. ReadResponse is the one parser of what applications
-// print, and WriteResponse its opposite; back ends and fronts of other protocols
+// print, and AppendHeader its opposite; back ends and fronts of other protocols
 // use the same two.
 package cgi
 

@@ -2,11 +2,14 @@ package cgi
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,11 +21,22 @@ type clientBody struct {
 	rc      *http.ResponseController
 	timeout time.Duration
 	armed   time.Time
+	waited  time.Duration // in Read, for the client
+	got     int64
+	length  int64       // -1: not known
+	whole   atomic.Bool // read to its end
 
 	mu      sync.Mutex
 	reading sync.WaitGroup
 	stopped bool
 }
+
+// A client that sends a body has to send slowRate bytes a second on the average,
+// once slowAfter was spent waiting for it (E31).
+const (
+	slowRate  = 500
+	slowAfter = 10 * time.Second
+)
 
 var errBodyStopped = errors.New("cgi: the request is over")
 
@@ -39,12 +53,28 @@ func (b *clientBody) Read(p []byte) (int, error) {
 	}
 	b.mu.Unlock()
 	defer b.reading.Done()
-	return b.body.Read(p)
+	begun := time.Now()
+	n, err := b.body.Read(p)
+	b.waited += time.Since(begun)
+	b.got += int64(n)
+	if err == io.EOF || b.got == b.length {
+		b.whole.Store(true)
+		_ = b.rc.SetReadDeadline(time.Time{}) // from now on net/http waits for the client's end
+		return n, err
+	}
+	if over := b.waited - slowAfter; err == nil && over > 0 && b.got < int64(over.Seconds()*slowRate) {
+		err = fmt.Errorf("cgi: less than %d bytes a second: %w", slowRate, os.ErrDeadlineExceeded)
+	}
+	return n, err
 }
+
+// lingering is how long net/http may wait for the rest of a body that nobody reads,
+// before it closes the connection (E33).
+const lingering = 2 * time.Second
 
 // stop is called when nobody has a use for the body any more. A nil body is fine.
 func (b *clientBody) stop() {
-	if b == nil {
+	if b.isWhole() {
 		return
 	}
 	b.mu.Lock()
@@ -52,8 +82,14 @@ func (b *clientBody) stop() {
 	_ = b.rc.SetReadDeadline(time.Unix(0, 1))
 	b.mu.Unlock()
 	b.reading.Wait()
-	_ = b.rc.SetReadDeadline(time.Time{}) // net/http sets its own for the next request
+	_ = b.rc.SetReadDeadline(time.Now().Add(lingering))
 }
+
+// isWhole reports whether all of the body was read. If it was not when the response
+// begins, the connection cannot be used again: what is left of the body would stand
+// where the next request is looked for, and net/http (1.26) panics when it finds the
+// body's end only after the handler.
+func (b *clientBody) isWhole() bool { return b == nil || b.whole.Load() }
 
 // textBody is a body that is all there.
 func textBody(s string) io.ReadCloser { return io.NopCloser(strings.NewReader(s)) }

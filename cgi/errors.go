@@ -89,6 +89,9 @@ type Error struct {
 	Exit   *process.Exit // nil when it is not known, or has not ended by itself
 	Output []byte        // the first bytes it printed in place of a header
 	Stderr string        // the last lines of its standard error
+
+	// Gone is as in a Response; nil when no process was started.
+	Gone <-chan struct{}
 }
 
 func (e *Error) Error() string {
@@ -144,6 +147,8 @@ func startFailure(script string, err error) *Error {
 	switch {
 	case is(context.Canceled):
 		e.Kind = ClientGone
+	case is(context.DeadlineExceeded):
+		e.Kind = Timeout
 	case is(syscall.E2BIG): // A28
 		e.Kind = TooManyHeader
 	case is(syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE, syscall.ETXTBSY, process.ErrClosed):

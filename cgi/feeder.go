@@ -15,6 +15,7 @@ import (
 type feeder struct {
 	pipe    *os.File
 	stall   time.Duration
+	fed     func()      // told of each part that the process has room for
 	failed  func(error) // told when the body ends early
 	mu      sync.Mutex
 	stopped bool
@@ -23,8 +24,8 @@ type feeder struct {
 // copyBuffers are shared by all that copy bodies.
 var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
 
-func startFeeder(pipe *os.File, body io.Reader, length int64, stall time.Duration, failed func(error)) *feeder {
-	f := &feeder{pipe: pipe, stall: stall, failed: failed}
+func startFeeder(pipe *os.File, body io.Reader, length int64, stall time.Duration, fed func(), failed func(error)) *feeder {
+	f := &feeder{pipe: pipe, stall: stall, fed: fed, failed: failed}
 	go f.run(body, length)
 	return f
 }
@@ -55,11 +56,22 @@ func (f *feeder) run(body io.Reader, length int64) {
 }
 
 func (f *feeder) write(p []byte) bool {
-	if f.stall > 0 {
-		_ = f.pipe.SetWriteDeadline(time.Now().Add(f.stall))
+	for {
+		if f.stall > 0 {
+			_ = f.pipe.SetWriteDeadline(time.Now().Add(f.stall))
+		}
+		n, err := f.pipe.Write(p)
+		if n > 0 {
+			f.fed()
+		}
+		if err == nil {
+			return true
+		}
+		if n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return false
+		}
+		p = p[n:] // slow, but it reads
 	}
-	_, err := f.pipe.Write(p)
-	return err == nil
 }
 
 func (f *feeder) fail(err error) {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/textproto"
 	"strconv"
@@ -49,14 +50,14 @@ var zeroServer environ.Server
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rw := &responseWriter{w: w, rc: http.NewResponseController(w), r: r, timeout: orMinute(h.SendTimeout)}
 	req, responder := h.request(rw, r)
-	body := h.body(rw, r, req)
+	rw.body = h.body(rw, r, req)
 	resp, err := responder.Respond(r.Context(), req)
 	if err != nil {
 		resp = PlainError(AsError(err))
 	}
 	whole := rw.write(resp, h.software())
 	_ = resp.Close()
-	body.stop()
+	rw.body.stop()
 	if !whole {
 		panic(http.ErrAbortHandler)
 	}
@@ -134,7 +135,11 @@ func (h *Handler) refused(req *Request, r *http.Request, e *Error) (*Request, Re
 	req.Env.Set("REQUEST_METHOD", r.Method)
 	req.Env.Set("REQUEST_URI", r.RequestURI)
 	req.Env.Set("SERVER_PROTOCOL", r.Proto)
-	req.Env.Set("REMOTE_ADDR", r.RemoteAddr)
+	client := r.RemoteAddr
+	if host, _, err := net.SplitHostPort(client); err == nil {
+		client = host
+	}
+	req.Env.Set("REMOTE_ADDR", client)
 	req.Account.Failure = e
 	if h.Refuse != nil {
 		return req, h.Refuse(e)
@@ -147,7 +152,7 @@ func (h *Handler) body(rw *responseWriter, r *http.Request, req *Request) *clien
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return nil
 	}
-	b := &clientBody{body: r.Body, rc: rw.rc, timeout: orMinute(h.BodyTimeout)}
+	b := &clientBody{body: r.Body, rc: rw.rc, timeout: orMinute(h.BodyTimeout), length: r.ContentLength}
 	req.Body, req.ContentLength = b, r.ContentLength
 	if r.ProtoMajor == 1 {
 		_ = rw.rc.EnableFullDuplex() // an answer may begin before the body was read (A58)
@@ -197,6 +202,7 @@ type responseWriter struct {
 	w       http.ResponseWriter
 	rc      *http.ResponseController
 	r       *http.Request
+	body    *clientBody // nil: none
 	timeout time.Duration
 	armed   time.Time // when the write deadline was last set
 }
@@ -214,6 +220,7 @@ func (rw *responseWriter) interim(status int, h Header) {
 
 // write sends the response and reports whether all of it was sent.
 func (rw *responseWriter) write(resp *Response, software string) bool {
+	sent := &resp.Sent
 	if resp.Raw {
 		if rw.r.ProtoMajor == 1 {
 			return rw.relay(resp)
@@ -229,11 +236,14 @@ func (rw *responseWriter) write(resp *Response, software string) bool {
 	rw.w.WriteHeader(resp.Status)
 	switch {
 	case rw.r.Method == http.MethodHead, resp.Status == 204, resp.Status == 205, resp.Status == 304: // A85, A87
-		_, err := io.Copy(io.Discard, resp.Body)
-		return err == nil || rw.r.Method == http.MethodHead
+		_, _ = io.Copy(io.Discard, resp.Body) // however it ends: the response is complete
+		return true
 	}
 	var whole bool
-	resp.Sent, whole = rw.copy(rw.w, resp.Body, true)
+	*sent, whole = rw.copy(rw.w, resp.Body, true)
+	if whole && resp.ContentLength >= 0 {
+		_ = rw.rc.Flush() // the client has all: it need not wait for the program's end
+	}
 	return whole
 }
 
@@ -256,6 +266,9 @@ func (rw *responseWriter) header(resp *Response, software string) {
 	}
 	if _, ok := header["Content-Type"]; !ok {
 		header["Content-Type"] = nil // never sniffed (A78)
+	}
+	if rw.r.ProtoMajor == 1 && !rw.body.isWhole() {
+		header["Connection"] = []string{"close"}
 	}
 	if _, ok := header["Server"]; !ok {
 		n := len(values) - 2

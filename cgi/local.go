@@ -3,6 +3,7 @@ package cgi
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"gatehouse/environ"
 )
@@ -25,7 +26,13 @@ func FollowLocal(next Responder) Responder {
 			if target == "" {
 				return resp, nil
 			}
-			_ = resp.Close() // what it may have printed behind the header is no one's
+			if bare, err := endsHere(resp); err != nil {
+				_ = resp.Close()
+				return nil, err
+			} else if !bare {
+				return resp, nil // the client's to follow, with its document (A90)
+			}
+			_ = resp.Close()
 			if n == maxRedirects {
 				return nil, &Error{Kind: Internal, Script: req.account().Script, Reason: fmt.Sprintf(
 					"more than %d local redirects in a row, the last to %q", maxRedirects, shorten([]byte(target), 100))}
@@ -35,6 +42,24 @@ func FollowLocal(next Responder) Responder {
 			}
 		}
 	})
+}
+
+// endsHere reports whether the response has no body (RFC 3875 section 6.2.2 allows
+// none). It waits for its first byte or its end, and puts the byte back.
+func endsHere(resp *Response) (bool, error) {
+	var first [1]byte
+	for {
+		n, err := resp.Body.Read(first[:])
+		switch {
+		case n > 0:
+			resp.Body = &restBody{rest: first[:n], r: resp.Body}
+			return false, nil
+		case err == io.EOF:
+			return true, nil
+		case err != nil:
+			return false, err
+		}
+	}
 }
 
 // redirected is the request that a local redirect to target makes.

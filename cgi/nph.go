@@ -11,8 +11,8 @@ import (
 // client to whom it cannot be relayed as it is (A95). Interim responses in front
 // of it are left out.
 func parseRaw(raw *Response) (*Response, error) {
-	r := &lineReader{r: raw.Body}
-	const mostInterim = 64
+	r := &lineReader{restBody{r: raw.Body}}
+	const mostInterim, mostLines = 64, 200
 	for range mostInterim {
 		line, err := r.line(1024)
 		if err != nil {
@@ -23,9 +23,13 @@ func parseRaw(raw *Response) (*Response, error) {
 			return nil, &Error{Kind: BadOutput, Reason: fmt.Sprintf("no status line: %q", shorten([]byte(line), 30)), Output: []byte(line)}
 		}
 		if !strings.HasPrefix(status, "1") {
-			return ReadResponse(io.MultiReader(strings.NewReader("Status: "+status+"\r\n"), r), ParseLimits{}, nil)
+			r.rest = append([]byte("Status: "+status+"\r\n"), r.rest...)
+			return ReadResponse(&r.restBody, ParseLimits{}, nil)
 		}
-		for line != "" { // to the end of the interim response
+		for n := 0; line != ""; n++ { // to the end of the interim response
+			if n > mostLines {
+				return nil, &Error{Kind: BadOutput, Reason: fmt.Sprintf("an interim response of more than %d lines", mostLines)}
+			}
 			if line, err = r.line(64 << 10); err != nil {
 				return nil, err
 			}
@@ -35,10 +39,7 @@ func parseRaw(raw *Response) (*Response, error) {
 }
 
 // lineReader reads a first line, then the rest.
-type lineReader struct {
-	r    io.Reader
-	rest []byte
-}
+type lineReader struct{ restBody }
 
 // line reads up to a line feed, at most most bytes.
 func (l *lineReader) line(most int) (string, error) {
@@ -61,13 +62,4 @@ func (l *lineReader) line(most int) (string, error) {
 			return "", err
 		}
 	}
-}
-
-func (l *lineReader) Read(p []byte) (int, error) {
-	if len(l.rest) > 0 {
-		n := copy(p, l.rest)
-		l.rest = l.rest[n:]
-		return n, nil
-	}
-	return l.r.Read(p)
 }

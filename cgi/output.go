@@ -18,6 +18,7 @@ import (
 const (
 	cpuSignal  = syscall.SIGXCPU
 	killSignal = syscall.SIGKILL
+	termSignal = syscall.SIGTERM
 )
 
 // output is what one process writes: its standard output as a reader, which keeps
@@ -43,9 +44,12 @@ type output struct {
 	proc  *process.Process
 	times *Times
 	close func() error // ends the run, once there is a response
+	whole bool         // the response is complete: what follows is nobody's
 
 	header atomic.Bool  // the header is complete
 	first  atomic.Int64 // nanoseconds from start to the first output
+	fed    atomic.Int64 // nanoseconds from start to the last write to its input
+	asked  time.Time    // when the read under way began
 	over   atomic.Bool  // the end was reached
 
 	mu     sync.Mutex // held where a deadline is set
@@ -111,6 +115,7 @@ func (o *output) Read(p []byte) (int, error) { return o.read(p, -1) }
 func (o *output) ReadWithin(p []byte, d time.Duration) (int, error) { return o.read(p, d) }
 
 func (o *output) read(p []byte, within time.Duration) (int, error) {
+	o.asked = time.Now()
 	for {
 		if err := o.failure(); err != nil {
 			return 0, err
@@ -144,7 +149,7 @@ func (o *output) read(p []byte, within time.Duration) (int, error) {
 			o.fail(fmt.Errorf("cgi: reading its output: %w", err))
 		case limit == withinLimit:
 			return 0, ErrNothingYet
-		case limit != noLimit:
+		case limit != noLimit && !o.extended(limit):
 			o.timeout(limit)
 		}
 	}
@@ -235,6 +240,7 @@ func (o *output) deadline(within time.Duration, exited bool) (at time.Time, whic
 		}
 	}
 	t, now := o.times, time.Now()
+	fed := o.proc.Start.Add(time.Duration(o.fed.Load()))
 	if within >= 0 {
 		consider(now.Add(within), withinLimit)
 	}
@@ -243,15 +249,31 @@ func (o *output) deadline(within time.Duration, exited bool) (at time.Time, whic
 	}
 	switch {
 	case !o.header.Load() && t.Header > 0:
-		consider(o.proc.Start.Add(t.Header), headerLimit)
-	case o.header.Load() && t.Idle > 0:
-		consider(now.Add(t.Idle), idleLimit)
+		consider(fed.Add(t.Header), headerLimit)
+	case o.header.Load() && t.Idle > 0 && !exited: // then linger is the limit
+		since := o.asked // not the last output: a slow front asks late
+		if fed.After(since) {
+			since = fed
+		}
+		consider(since.Add(t.Idle), idleLimit)
 	}
 	if t.Total > 0 {
 		consider(o.proc.Start.Add(t.Total), totalLimit)
 	}
 	return at, which
 }
+
+// extended reports whether a limit that was reached has moved on meanwhile: the
+// process is still being fed.
+func (o *output) extended(which limit) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	at, now := o.deadline(-1, o.exited)
+	return now == which && time.Now().Before(at)
+}
+
+// feeding notes that the process has taken a part of its input.
+func (o *output) feeding() { o.fed.Store(int64(time.Since(o.proc.Start))) }
 
 // timeout ends a process that has used up its time.
 func (o *output) timeout(which limit) {
@@ -277,8 +299,11 @@ func (o *output) finish() error {
 	if err := o.failure(); err != nil {
 		return err
 	}
+	if o.whole {
+		return io.EOF
+	}
 	if cause := o.proc.Cause(); cause != "" {
-		o.fail(&Error{Kind: ClientGone, Reason: cause})
+		o.fail(&Error{Kind: o.stoppedKind(cause), Reason: cause})
 		return o.failure()
 	}
 	if known && exit.Signal != 0 && o.header.Load() { // A98
@@ -286,6 +311,40 @@ func (o *output) finish() error {
 		return o.failure()
 	}
 	return io.EOF
+}
+
+// stoppedKind is the kind of a failure for which somebody else stopped the process:
+// its client, or whoever closed the Spawner.
+func (o *output) stoppedKind(cause string) Kind {
+	switch {
+	case cause == clientGone:
+		return ClientGone
+	case o.header.Load():
+		return Truncated
+	}
+	return Busy
+}
+
+// closeWhole is Close when the response was given in full, by its own account: then
+// the process has the linger to end by itself, as it has at the end of its output.
+func (o *output) closeWhole() error {
+	o.whole = true
+	return o.Close()
+}
+
+// discard reads on until the output ends, or at most for d.
+func (o *output) discard(d time.Duration) {
+	buf := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	for until := time.Now().Add(d); ; {
+		left := time.Until(until)
+		if left <= 0 {
+			return
+		}
+		if _, err := o.ReadWithin(*buf, left); err != nil {
+			return
+		}
+	}
 }
 
 // Close implements io.Closer for the Response.

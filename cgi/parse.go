@@ -279,8 +279,8 @@ func (r *Response) parseStatus(s string) error {
 		return fmt.Errorf("bad Status %q: not three digits", shorten([]byte(s), 30))
 	}
 	r.Status = int(code[0]-'0')*100 + int(code[1]-'0')*10 + int(code[2]-'0')
-	if r.Status < 100 || r.Status > 599 || r.Status == 101 {
-		return fmt.Errorf("bad Status %q: not in 200 to 599", shorten([]byte(s), 30))
+	if r.Status < 200 && r.Status != 103 || r.Status > 599 { // A86
+		return fmt.Errorf("bad Status %q: neither 103 nor in 200 to 599", shorten([]byte(s), 30))
 	}
 	r.Reason = strings.Trim(reason, " \t")
 	return nil

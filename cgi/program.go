@@ -59,9 +59,10 @@ type Program struct {
 }
 
 // Times are the time limits of one process (A101). Zero means no limit, except
-// where another default is named.
+// where another default is named. Header and Idle do not run while the process is
+// being fed its input: a client may be slow without the program's fault.
 type Times struct {
-	Header time.Duration // from the start to the end of the header
+	Header time.Duration // from the start, or the last input, to the end of the header
 	Idle   time.Duration // between two pieces of output
 	Total  time.Duration // from the start to the end
 	Stdin  time.Duration // a write to its standard input that makes no progress
@@ -223,13 +224,16 @@ func (r *run) follow(ctx context.Context, stdout, stderr, feed int) error {
 			_ = unix.Close(feed)
 			return r.fail(err)
 		}
-		r.feed = startFeeder(f, r.req.Body, r.req.ContentLength, r.p.Times.Stdin, r.bodyFailed)
+		r.feed = startFeeder(f, r.req.Body, r.req.ContentLength, r.p.Times.Stdin, r.out.feeding, r.bodyFailed)
 	}
 	if !r.p.FinishAnyway {
-		r.detach = context.AfterFunc(ctx, func() { r.proc.Stop("the client has gone away") })
+		r.detach = context.AfterFunc(ctx, func() { r.proc.Stop(clientGone) })
 	}
 	return nil
 }
+
+// clientGone is why a process is stopped when its request's context is done.
+const clientGone = "the client has gone away"
 
 // bodyFailed is told by the feeder that the client's body ended early (A60).
 func (r *run) bodyFailed(err error) {
@@ -279,11 +283,19 @@ func (r *run) fail(err error) *Error {
 
 // close ends a run that had a response; it is the close of the Response's body.
 func (r *run) close() error {
+	if r.out.whole && !r.out.ended() {
+		r.detach() // a client that has all may go
+		r.out.discard(r.p.Times.linger())
+	}
+	if r.p.FinishAnyway && !r.out.ended() && r.out.failure() == nil {
+		r.finishAlone()
+		return nil
+	}
 	r.end()
 	failure := r.out.failure()
 	exit, known := r.proc.Exit()
 	switch {
-	case failure != nil:
+	case failure != nil && !r.out.whole:
 		e := r.report(AsError(failure))
 		r.account.Failure = e
 		if e.Kind != ClientGone {
@@ -294,6 +306,17 @@ func (r *run) close() error {
 			"request", r.req.ID, "exit", exit.String(), "stderr", lastLine(r.errs.Tail()))
 	}
 	return nil
+}
+
+// finishAlone lets the process run on although nobody wants its output (A102). The
+// goroutine ends with the process, which its time limits bound, as does its place
+// in a limiter.
+func (r *run) finishAlone() {
+	r.account = new(Account) // the request's is read by others from now on
+	go func() {
+		_, _ = io.Copy(io.Discard, r.out)
+		_ = r.close()
+	}()
 }
 
 // end lets go of everything. It does not wait for the process.
@@ -317,8 +340,9 @@ func (r *run) end() {
 func (r *run) report(e *Error) *Error {
 	full := *e
 	full.Script, full.Pid, full.Stderr = r.script, r.proc.Pid, r.errs.Tail()
+	full.Gone = r.proc.Gone()
 	exit, known := r.proc.Exit()
-	if known && (exit.Signal == 0 || r.proc.Cause() == "") { // a signal of ours explains nothing
+	if known && !r.byUs(exit) {
 		full.Exit = &exit
 	}
 	why := r.explain(&full, exit, known)
@@ -340,8 +364,8 @@ func (r *run) explain(e *Error, exit process.Exit, known bool) string {
 		return fmt.Sprintf("its processor time limit of %v was reached", limits.CPU)
 	case limits.Memory > 0 && !exit.Success() && outOfMemory(e.Stderr, exit):
 		return fmt.Sprintf("%v, at its memory limit of %s", exit, bytesOf(limits.Memory))
-	case r.proc.Cause() != "" && exit.Signal != 0:
-		return "" // by our own signal
+	case r.byUs(exit):
+		return ""
 	case exit.Success():
 		return "exit status 0"
 	}
@@ -352,6 +376,11 @@ func (r *run) explain(e *Error, exit process.Exit, known bool) string {
 		why += ": " + line
 	}
 	return why
+}
+
+// byUs reports whether a signal of ours has ended the process, which explains nothing.
+func (r *run) byUs(exit process.Exit) bool {
+	return r.proc.Cause() != "" && (exit.Signal == termSignal || exit.Signal == killSignal)
 }
 
 // outOfMemory guesses from what programs say, and how they die, when they get no

@@ -118,6 +118,7 @@ func tempFile(dir string) (*os.File, error) {
 // bodyError says what it means that the body could not be read (or kept).
 func bodyError(err error) error {
 	var e *Error
+	var file *os.PathError
 	switch {
 	case errors.As(err, &e):
 		return e
@@ -125,6 +126,8 @@ func bodyError(err error) error {
 		return &Error{Kind: Internal, Status: 507, Reason: fmt.Sprintf("no room for the request's body: %v", err), Err: err}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &Error{Kind: BodyTimeout, Reason: "the client did not send the request's body in time", Err: err}
+	case errors.As(err, &file): // no client's body is a file
+		return &Error{Kind: Internal, Reason: fmt.Sprintf("cannot spool the request's body: %v", err), Err: err}
 	}
 	return &Error{Kind: BodyFailed, Reason: fmt.Sprintf("the request's body ended early: %v", err), Err: err}
 }

@@ -46,7 +46,9 @@ func (s *stderr) drain(d time.Duration) {
 		if err != nil || !ready[0] {
 			return
 		}
-		s.readOnce()
+		if s.readOnce(); time.Since(begun) > d { // it may have no end
+			return
+		}
 	}
 }
 

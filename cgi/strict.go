@@ -29,6 +29,10 @@ type StrictLimits struct {
 	Fields         int // field lines of a header, and of a trailer section, else 431; default 100
 	ChunkExtension int // bytes of all chunk extensions of one body, else 400; default 4 KiB
 	Trailer        int // bytes of all trailer lines without their CRLFs, else 431; default 4 KiB
+
+	// Refused, if set, is told of each request that the connection answers by itself,
+	// before the answer is written. It may be called by several goroutines at once.
+	Refused func(client net.Addr, e *StrictError)
 }
 
 func (l StrictLimits) withDefaults() StrictLimits {
@@ -86,7 +90,7 @@ func (l *strictListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &strictConn{Conn: conn, scanner: newStrictScanner(l.limits)}, nil
+	return &strictConn{Conn: conn, scanner: newStrictScanner(l.limits), refused: l.limits.Refused}, nil
 }
 
 // A strictConn is read by one goroutine at a time, as net/http does. It has no buffer: bytes
@@ -97,6 +101,7 @@ type strictConn struct {
 	fault    *StrictError // the first fault; what came before it was passed on
 	answered bool         // the fault was written to the client
 	padded   bool         // see refuse
+	refused  func(client net.Addr, e *StrictError)
 
 	// bodyFault: Close has to linger. Atomic, as Server.Close calls Close from anywhere.
 	bodyFault atomic.Bool
@@ -144,6 +149,9 @@ func (c *strictConn) refuse(p []byte) (int, error) {
 	}
 	if !inBody && !c.answered {
 		c.answered = true
+		if c.refused != nil {
+			c.refused(c.RemoteAddr(), c.fault)
+		}
 		c.answer()
 		c.linger()
 	}

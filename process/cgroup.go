@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -22,6 +23,7 @@ type leaves struct {
 	mu   sync.Mutex
 	free []*leaf
 	all  []*leaf
+	next int // number of the leaf to be made next
 }
 
 type leaf struct {
@@ -62,11 +64,36 @@ func (l *leaves) get() (*leaf, error) {
 			return lf, nil
 		}
 	}
-	lf, err := newLeaf(filepath.Join(l.root, fmt.Sprintf("gatehouse-%d-%d", os.Getpid(), len(l.all))))
+	path, err := l.mkdir()
+	if err != nil {
+		return nil, err
+	}
+	lf, err := openLeaf(path)
 	if err == nil {
 		l.all = append(l.all, lf)
 	}
 	return lf, err
+}
+
+// mkdir makes the folder of a leaf. A process that crashed may have had our pid and
+// left folders with our names: an empty one is replaced, any other passed over.
+func (l *leaves) mkdir() (string, error) {
+	for {
+		path := filepath.Join(l.root, fmt.Sprintf("gatehouse-%d-%d", os.Getpid(), l.next))
+		err := os.Mkdir(path, 0o755)
+		if errors.Is(err, fs.ErrExist) {
+			_ = os.Remove(path)
+			err = os.Mkdir(path, 0o755)
+		}
+		switch {
+		case err == nil:
+			l.next++
+			return path, nil
+		case !errors.Is(err, fs.ErrExist):
+			return "", fmt.Errorf("process: cgroup: %w", err)
+		}
+		l.next++
+	}
 }
 
 func (l *leaves) put(lf *leaf) {
@@ -77,18 +104,20 @@ func (l *leaves) put(lf *leaf) {
 	}
 }
 
-// close removes the leaves. One in which a kept process lives cannot be.
+// close removes the leaves. One in which a kept process lives cannot be. All of
+// them together have a second, for what was killed to be gone.
 func (l *leaves) close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var errs []error
+	deadline := time.Now().Add(time.Second)
 	for _, lf := range l.all {
 		path := lf.dir.Name()
 		_ = lf.dir.Close()
 		_ = lf.killer.Close()
 		_ = lf.events.Close()
 		err := os.Remove(path)
-		for n := 0; n < 100 && errors.Is(err, syscall.EBUSY); n++ { // the killed are still going
+		for errors.Is(err, syscall.EBUSY) && time.Now().Before(deadline) {
 			time.Sleep(10 * time.Millisecond)
 			err = os.Remove(path)
 		}
@@ -100,10 +129,7 @@ func (l *leaves) close() error {
 	return errors.Join(errs...)
 }
 
-func newLeaf(path string) (*leaf, error) {
-	if err := os.Mkdir(path, 0o755); err != nil {
-		return nil, fmt.Errorf("process: cgroup: %w", err)
-	}
+func openLeaf(path string) (*leaf, error) {
 	var lf leaf
 	var errs [3]error
 	lf.dir, errs[0] = os.Open(path)
@@ -141,7 +167,7 @@ func (lf *leaf) signal(sig syscall.Signal) {
 		return
 	}
 	for _, field := range strings.Fields(string(text)) {
-		if pid, err := strconv.Atoi(field); err == nil {
+		if pid, err := strconv.Atoi(field); err == nil && pid > 0 { // 0 is in another pid namespace
 			_ = syscall.Kill(pid, sig)
 		}
 	}

@@ -23,8 +23,9 @@ import (
 // the orphans which a process leaves are found, reaped and, unless they were to
 // be kept, ended. Children in other sessions than this process's own are
 // therefore taken to be such orphans: a program that uses Exec must not start
-// children with Setsid by other means. SIGCHLD is set to its default, so that the
-// end of a child interrupts nobody: signal.Notify of it has no effect any more.
+// children with Setsid by other means, and has one Exec at a time. SIGCHLD is set
+// to its default, so that the end of a child interrupts nobody: signal.Notify of it
+// has no effect any more.
 type Exec struct {
 	// Starts is how many processes may be between fork and exec at once.
 	// Each such start holds one of the runtime's GOMAXPROCS processors
@@ -47,6 +48,7 @@ type Exec struct {
 	Log *slog.Logger
 
 	once    sync.Once
+	last    sync.Once // the last of Close
 	initErr error
 	null    *os.File
 	starts  chan struct{}
@@ -57,11 +59,13 @@ type Exec struct {
 	// live. It is taken before mu.
 	forks sync.RWMutex
 
-	mu     sync.Mutex
-	live   map[int]*child
-	seq    uint64 // of the child started last
-	closed bool
-	wg     sync.WaitGroup // one for each process until it is gone
+	mu      sync.Mutex
+	live    map[int]*child
+	seq     uint64 // of the child started last
+	closed  bool
+	begun   uint64          // forks
+	forking map[uint64]bool // those under way, by number
+	wg      sync.WaitGroup  // one for each process until it is gone
 }
 
 // child is what Exec holds for one process.
@@ -74,7 +78,11 @@ type child struct {
 	rss0 int64 // our own largest resident set when it was started
 	seq  uint64
 
-	watched atomic.Bool
+	watched  atomic.Bool
+	released atomic.Bool // nothing it leaves behind is to live on, but for keep
+
+	sig    sync.Mutex
+	reaped bool // the pid may be another's
 }
 
 // ErrClosed is the error of a Spawner that has been closed.
@@ -83,6 +91,7 @@ var ErrClosed = errors.New("process: spawner is closed")
 func (e *Exec) init() error {
 	e.once.Do(func() {
 		e.live = make(map[int]*child)
+		e.forking = make(map[uint64]bool)
 		n := e.Starts
 		if n <= 0 {
 			n = runtime.GOMAXPROCS(0)
@@ -91,15 +100,21 @@ func (e *Exec) init() error {
 		if e.null, e.initErr = os.OpenFile(os.DevNull, os.O_RDWR, 0); e.initErr != nil {
 			return
 		}
-		if e.initErr = cleanInheritance(); e.initErr != nil {
-			return
+		if e.initErr = e.setUp(); e.initErr != nil {
+			_ = e.null.Close()
 		}
-		if e.initErr = e.leaves.init(e.Cgroup); e.initErr != nil {
-			return
-		}
-		e.initErr = e.orphans.start(e)
 	})
 	return e.initErr
+}
+
+func (e *Exec) setUp() error {
+	if err := cleanInheritance(); err != nil {
+		return err
+	}
+	if err := e.leaves.init(e.Cgroup); err != nil {
+		return err
+	}
+	return e.orphans.start(e)
 }
 
 func (e *Exec) log() *slog.Logger {
@@ -123,23 +138,30 @@ func (e *Exec) Spawn(ctx context.Context, c *Command) (*Process, error) {
 	defer func() { <-e.starts }()
 
 	ch := &child{e: e, keep: c.KeepChildren, tag: tagOf(c.Env, e.Tag)}
-	var err error
-	if ch.leaf, err = e.leaves.get(); err != nil {
-		return nil, &StartError{Path: c.Path, Reason: "no cgroup for it: " + err.Error(), Err: err}
-	}
-	e.forks.RLock()
-	if e.isClosed() {
-		err = ErrClosed
-	} else {
-		err = ch.fork(c, begun)
-	}
-	e.forks.RUnlock()
-	if err != nil {
-		e.leaves.put(ch.leaf)
+	if err := ch.start(c, begun); err != nil {
 		return nil, err
 	}
 	setLimits(ch.p.Pid, c.Limits, e.log())
 	return ch.p, nil
+}
+
+// start starts the process unless Exec is closed, which it cannot become meanwhile.
+func (ch *child) start(c *Command, begun time.Time) error {
+	e := ch.e
+	e.forks.RLock()
+	defer e.forks.RUnlock()
+	n, err := e.beginFork()
+	if err != nil {
+		return err
+	}
+	defer e.endFork(n)
+	if ch.leaf, err = e.leaves.get(); err != nil {
+		return &StartError{Path: c.Path, Reason: "no cgroup for it: " + err.Error(), Err: err}
+	}
+	if err = ch.fork(c, begun); err != nil {
+		e.leaves.put(ch.leaf)
+	}
+	return err
 }
 
 // fork starts the process and puts it in the table of the living. The caller
@@ -194,10 +216,23 @@ func (e *Exec) file(f *os.File) uintptr {
 	return f.Fd()
 }
 
-func (e *Exec) isClosed() bool {
+// beginFork gives a fork its number, which is to be given to endFork when the
+// process is in the table of the living or does not exist.
+func (e *Exec) beginFork() (uint64, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.closed
+	if e.closed {
+		return 0, ErrClosed
+	}
+	e.begun++
+	e.forking[e.begun] = true
+	return e.begun, nil
+}
+
+func (e *Exec) endFork(n uint64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.forking, n)
 }
 
 func (e *Exec) enlist(ch *child) {
@@ -215,7 +250,9 @@ func (e *Exec) enlist(ch *child) {
 func (e *Exec) delist(ch *child) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.live, ch.p.Pid)
+	if e.live[ch.p.Pid] == ch { // its pid may be another's since it was reaped
+		delete(e.live, ch.p.Pid)
+	}
 }
 
 // watch implements host. It costs a descriptor and a goroutine; see await for the
@@ -297,13 +334,32 @@ func (ch *child) peek(flags int) (Exit, bool) {
 	return exitOf(&info, &ru, ch.rss0), true
 }
 
-// signal implements host.
+// signal implements host. Once the process has been reaped its number may be
+// another's, and what is left of its group is endLeftovers' business.
 func (ch *child) signal(p *Process, sig syscall.Signal) {
+	ch.sig.Lock()
+	defer ch.sig.Unlock()
+	if !ch.reaped {
+		ch.signalGroup(p, sig)
+	}
+}
+
+func (ch *child) signalGroup(p *Process, sig syscall.Signal) {
 	if sig == syscall.SIGKILL && ch.leaf != nil {
 		ch.leaf.kill()
 	}
-	// The zombie is reaped no sooner than in release: the number is ours.
 	_ = syscall.Kill(-p.Pid, sig)
+}
+
+func (ch *child) reap(p *Process) {
+	ch.sig.Lock()
+	defer ch.sig.Unlock()
+	ch.reaped = true
+	for {
+		if _, err := syscall.Wait4(p.Pid, nil, 0, nil); err != syscall.EINTR {
+			return
+		}
+	}
 }
 
 // release implements host.
@@ -311,11 +367,8 @@ func (ch *child) release(p *Process) {
 	if !ch.keep {
 		ch.terminate(p)
 	}
-	for {
-		if _, err := syscall.Wait4(p.Pid, nil, 0, nil); err != syscall.EINTR {
-			break
-		}
-	}
+	ch.reap(p)
+	ch.released.Store(true)
 	if !ch.keep && ch.leftovers(p) {
 		go ch.endLeftovers(p)
 		return
@@ -355,7 +408,7 @@ func (ch *child) endLeftovers(p *Process) {
 			ch.e.log().Error("descendants do not go away, even killed", "pgid", p.Pid)
 			break
 		} else if late > 0 {
-			ch.signal(p, syscall.SIGKILL)
+			ch.signalGroup(p, syscall.SIGKILL)
 		}
 		time.Sleep(wait)
 	}
@@ -364,10 +417,10 @@ func (ch *child) endLeftovers(p *Process) {
 
 // finish is the end of a process for Exec.
 func (ch *child) finish(p *Process) {
-	ch.e.delist(ch)
-	if ch.keep {
+	if ch.keep { // before it is off the table, lest a look falls between
 		ch.e.orphans.keep(ch.tag)
 	}
+	ch.e.delist(ch)
 	ch.e.leaves.put(ch.leaf)
 	close(p.gone)
 	ch.e.orphans.poke()
@@ -382,7 +435,6 @@ func (e *Exec) Close() error {
 	}
 	e.forks.Lock() // no start is under way
 	e.mu.Lock()
-	again := e.closed
 	e.closed = true
 	var all []*Process
 	for _, ch := range e.live {
@@ -397,11 +449,11 @@ func (e *Exec) Close() error {
 		p.End()
 	}
 	e.wg.Wait()
-	if again {
-		return nil
-	}
-	err := e.orphans.stop()
-	return errors.Join(err, e.leaves.close(), e.null.Close())
+	var err error
+	e.last.Do(func() { // a second Close waits for the first
+		err = errors.Join(e.orphans.stop(), e.leaves.close(), e.null.Close())
+	})
+	return err
 }
 
 // Kill sends SIGKILL to every process at once; Close has still to be called.
@@ -409,7 +461,7 @@ func (e *Exec) Kill() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, ch := range e.live {
-		ch.signal(ch.p, syscall.SIGKILL)
+		ch.signalGroup(ch.p, syscall.SIGKILL)
 	}
 }
 

@@ -22,7 +22,7 @@ var cleanInheritance = sync.OnceValue(func() error {
 	if err := unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil && err != unix.ENOSYS {
 		return fmt.Errorf("process: close_range: %w", err)
 	}
-	if err := defaultSIGCHLD(); err != nil {
+	if err := setDefault(unix.SIGCHLD); err != nil {
 		return err
 	}
 	ignored, err := statusMask("SigIgn")
@@ -34,8 +34,14 @@ var cleanInheritance = sync.OnceValue(func() error {
 	// a channel that nobody reads.
 	var sigs []os.Signal
 	for n := 1; n <= 64; n++ {
-		if ignored&(1<<(n-1)) != 0 {
-			sigs = append(sigs, syscall.Signal(n))
+		switch sig := syscall.Signal(n); {
+		case ignored&(1<<(n-1)) == 0:
+		case 32 <= n && n <= 34: // the C library's own, which the runtime does not catch
+			if err := setDefault(sig); err != nil {
+				return err
+			}
+		default:
+			sigs = append(sigs, sig)
 		}
 	}
 	if len(sigs) > 0 {
@@ -44,14 +50,15 @@ var cleanInheritance = sync.OnceValue(func() error {
 	return nil
 })
 
-// defaultSIGCHLD has the kernel discard SIGCHLD, which is its default. The runtime
-// catches every signal it can, so that each end of a child would interrupt one of
-// our threads for nothing: the ends are found by waitid and pidfds.
-func defaultSIGCHLD() error {
+// setDefault sets a signal to its default behind the runtime's back. For SIGCHLD
+// that is to be discarded: the runtime catches every signal it can, so that each
+// end of a child would interrupt one of our threads for nothing, while the ends
+// are found by waitid and pidfds.
+func setDefault(sig syscall.Signal) error {
 	var action [8]uintptr // struct sigaction, all zero: SIG_DFL, no flags
-	_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0)
+	_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0)
 	if errno != 0 {
-		return fmt.Errorf("process: sigaction: %w", errno)
+		return fmt.Errorf("process: sigaction of signal %d: %w", int(sig), errno)
 	}
 	return nil
 }
@@ -84,10 +91,14 @@ func statusMask(key string) (uint64, error) {
 
 // setLimits sets the limits of a process that has just been started: what it
 // does in its first microseconds is not bounded yet. Limits that were inherited
-// are never raised.
+// are never raised, which root could do.
 func setLimits(pid int, l Limits, log *slog.Logger) {
 	set := func(what int, name string, most, hard uint64) {
-		err := unix.Prlimit(pid, what, &unix.Rlimit{Cur: most, Max: hard}, nil)
+		var old unix.Rlimit
+		err := unix.Prlimit(pid, what, nil, &old)
+		if err == nil {
+			err = unix.Prlimit(pid, what, &unix.Rlimit{Cur: min(most, old.Cur), Max: min(hard, old.Max)}, nil)
+		}
 		if err != nil && err != unix.ESRCH { // it may have ended already
 			log.Error("cannot set a limit", "pid", pid, "limit", name, "value", most, "err", err)
 		}

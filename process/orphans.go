@@ -30,12 +30,13 @@ type orphans struct {
 	done chan struct{}
 
 	mu   sync.Mutex
-	kept map[string]bool // tags whose orphans may live on
+	kept map[string]int // tags whose orphans may live on, and the looks that found none
 
 	seen map[int]*orphan // used by the goroutine alone; all children of two looks
 }
 
 type orphan struct {
+	forks uint64    // that had begun when it was first seen
 	known bool      // the rest is filled in
 	tag   string    // "" when it has none
 	seq   uint64    // the process started last when it was first seen
@@ -55,7 +56,7 @@ func (o *orphans) start(e *Exec) error {
 	o.wake = make(chan struct{}, 1)
 	o.quit = make(chan struct{})
 	o.done = make(chan struct{})
-	o.kept = make(map[string]bool)
+	o.kept = make(map[string]int)
 	o.seen = make(map[int]*orphan)
 	go o.run()
 	return nil
@@ -73,7 +74,7 @@ func (o *orphans) poke() {
 func (o *orphans) keep(tag string) {
 	if tag != "" {
 		o.mu.Lock()
-		o.kept[tag] = true
+		o.kept[tag] = 0
 		o.mu.Unlock()
 	}
 }
@@ -127,26 +128,33 @@ func (o *orphans) stop() error {
 // kept is killed at once.
 func (o *orphans) scan(all bool) (pending bool) {
 	pids := strangers()
-	live, oldest := o.living(pids)
+	now := o.living(pids)
 	alive := make(map[string]bool)
+	unsure := false // whose some are
 	for pid := range pids {
 		or := o.seen[pid]
-		if or == nil {
-			// It may have been forked this instant and not be in the table of
-			// the living yet: next time it is.
-			o.seen[pid] = &orphan{}
-			pending = true
+		if or == nil { // a later look decides
+			or = &orphan{forks: now.begun}
+			o.seen[pid] = or
+			pending, unsure = true, true
+			continue
+		}
+		if !or.known && now.forking <= or.forks {
+			// It may be the one that is being started, not in the table of the
+			// living yet.
+			pending, unsure = true, true
 			continue
 		}
 		if reaped, _ := syscall.Wait4(pid, nil, syscall.WNOHANG, nil); reaped == pid {
 			delete(pids, pid)
+			pending, unsure = true, true // its children are ours since
 			continue
 		}
 		if !or.known {
-			*or = orphan{known: true, tag: o.tagOf(pid), seq: o.e.lastStarted()}
+			or.known, or.tag, or.seq = true, o.tagOf(pid), o.e.lastStarted()
 		}
 		alive[or.tag] = true
-		if o.spared(or, live, oldest, all) {
+		if o.spared(pid, or, now, all) {
 			continue
 		}
 		pending = true
@@ -157,14 +165,16 @@ func (o *orphans) scan(all bool) (pending bool) {
 			delete(o.seen, pid)
 		}
 	}
-	o.forget(alive)
+	if !unsure {
+		o.forget(alive)
+	}
 	return pending
 }
 
 // spared reports whether an orphan may live on for now.
-func (o *orphans) spared(or *orphan, live map[string]bool, oldest uint64, all bool) bool {
+func (o *orphans) spared(pid int, or *orphan, now living, all bool) bool {
 	o.mu.Lock()
-	kept := o.kept[or.tag]
+	_, kept := o.kept[or.tag]
 	o.mu.Unlock()
 	switch {
 	case kept:
@@ -172,9 +182,20 @@ func (o *orphans) spared(or *orphan, live map[string]bool, oldest uint64, all bo
 	case all:
 		return false
 	case or.tag != "":
-		return live[or.tag]
+		ch := now.tags[or.tag]
+		return ch != nil && !ch.disowns(pid)
 	}
-	return oldest <= or.seq // one that ran beside it runs still
+	return now.oldest <= or.seq // one that ran beside it runs still
+}
+
+// disowns reports whether an orphan with the child's tag is to be ended although
+// the child is not gone: it is over, and ends what is in its group by itself.
+func (ch *child) disowns(pid int) bool {
+	if ch.keep || !ch.released.Load() {
+		return false
+	}
+	group, err := syscall.Getpgid(pid)
+	return err == nil && group != ch.p.Pid
 }
 
 // end climbs one rung of the ladder for one orphan.
@@ -189,12 +210,16 @@ func (o *orphans) end(pid int, or *orphan, now bool) {
 	}
 }
 
-// forget drops the kept tags that no orphan has any more.
+// forget drops the kept tags that no orphan has any more. One look is not enough:
+// an orphan that ends leaves its own children to a later one.
 func (o *orphans) forget(alive map[string]bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for tag := range o.kept {
-		if !alive[tag] {
+		switch o.kept[tag]++; {
+		case alive[tag]:
+			o.kept[tag] = 0
+		case o.kept[tag] > 2:
 			delete(o.kept, tag)
 		}
 	}
@@ -212,20 +237,29 @@ func strangers() map[int]bool {
 	return pids
 }
 
-// living takes from pids those that Exec has started itself. live has the tags of
-// the processes that run, and oldest the number of the one started first, or the
-// next number to be given.
-func (o *orphans) living(pids map[int]bool) (live map[string]bool, oldest uint64) {
+// living is what Exec has running at one instant.
+type living struct {
+	tags    map[string]*child
+	oldest  uint64 // number of the process started first, or the next to be given
+	begun   uint64 // forks so far
+	forking uint64 // the first of those under way, or the next to begin
+}
+
+// living looks, and takes from pids those that Exec has started itself.
+func (o *orphans) living(pids map[int]bool) living {
 	e := o.e
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	live, oldest = make(map[string]bool, len(e.live)), e.seq+1
+	l := living{tags: make(map[string]*child, len(e.live)), oldest: e.seq + 1, begun: e.begun, forking: e.begun + 1}
 	for pid, ch := range e.live {
 		delete(pids, pid)
-		live[ch.tag] = true
-		oldest = min(oldest, ch.seq)
+		l.tags[ch.tag] = ch
+		l.oldest = min(l.oldest, ch.seq)
 	}
-	return live, oldest
+	for n := range e.forking {
+		l.forking = min(l.forking, n)
+	}
+	return l
 }
 
 func (e *Exec) lastStarted() uint64 {

@@ -37,7 +37,8 @@ type Command struct {
 	Grace time.Duration
 
 	// KeepChildren lets descendants live on after the process has ended;
-	// otherwise Process.End ends them.
+	// otherwise Process.End ends them. An Exec knows the kept by its Tag:
+	// it spares those that have it in their environment still.
 	KeepChildren bool
 }
 

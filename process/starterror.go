@@ -86,6 +86,9 @@ func longest(env []string) string {
 		}
 	}
 	name, _, _ := strings.Cut(most, "=")
+	if len(name) > 64 {
+		name = name[:64] + "…"
+	}
 	return fmt.Sprintf("%q with %d", name, len(most))
 }
 
@@ -147,16 +150,16 @@ func checkHead(head []byte, f io.ReaderAt) string {
 
 // checkShebang looks at the interpreter that the first line names (execve(2)).
 func checkShebang(head []byte) string {
-	line, _, whole := bytes.Cut(head[2:], []byte("\n"))
-	if !whole && len(head) >= 256 {
+	const most = 256 // BINPRM_BUF_SIZE, the end of the line included
+	line, _, whole := bytes.Cut(head[2:min(len(head), most)], []byte("\n"))
+	text := strings.TrimLeft(strings.ReplaceAll(string(line), "\t", " "), " ")
+	interp, arg, ends := strings.Cut(text, " ")
+	if !whole && !ends && len(head) >= most { // an argument is merely cut off
 		return `its "#!" line is longer than 255 bytes, which Linux cuts off`
 	}
-	text := strings.Trim(string(line), " \t")
-	interp, arg, _ := strings.Cut(strings.ReplaceAll(text, "\t", " "), " ")
-	arg = strings.TrimSpace(strings.TrimSuffix(arg, "\r"))
+	arg = strings.Trim(arg, " ")
 	if strings.HasSuffix(text, "\r") {
-		return fmt.Sprintf(`its "#!" line ends in CR LF (DOS line ends), so that the system looks for %q; save it with Unix line ends`,
-			text[strings.LastIndexAny(text, " ")+1:])
+		return checkDOS(interp, arg)
 	}
 	switch st, err := os.Stat(interp); {
 	case interp == "":
@@ -174,6 +177,17 @@ func checkShebang(head []byte) string {
 		}
 	}
 	return ""
+}
+
+// checkDOS says what comes of a CR at the end of the "#!" line.
+func checkDOS(interp, arg string) string {
+	what := fmt.Sprintf("the system looks for %q", interp)
+	if filepath.Base(interp) == "env" {
+		what = fmt.Sprintf("the system looks for %q", arg[strings.LastIndex(arg, " ")+1:])
+	} else if arg != "" {
+		what = fmt.Sprintf("%q is given %q", interp, arg)
+	}
+	return fmt.Sprintf(`its "#!" line ends in CR LF (DOS line ends), so that %s; save it with Unix line ends`, what)
 }
 
 // DefaultPath is the PATH in which Check looks for what "#!/usr/bin/env NAME" names.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -121,7 +122,7 @@ func (s *Stderr) keep(p []byte) {
 }
 
 func (s *Stderr) add(p []byte) {
-	if room := s.maxLine() - len(s.part); len(p) > room {
+	if room := s.maxLine() + 1 - len(s.part); len(p) > room { // one more, for a CR
 		p, s.cut = p[:room], true
 	}
 	s.part = append(s.part, p...)
@@ -145,6 +146,9 @@ func (s *Stderr) emit() {
 	for len(line) > 0 && line[len(line)-1] == '\r' {
 		line = line[:len(line)-1]
 	}
+	if most := s.maxLine(); len(line) > most {
+		line, cut = line[:most], true
+	}
 	text := Printable(string(line))
 	if cut {
 		text += " [cut]"
@@ -159,8 +163,8 @@ func (s *Stderr) tellDropped() {
 	}
 }
 
-// Printable returns s with control characters, tabs excepted, and invalid UTF-8
-// written as \xNN, so that it can forge neither a log line nor an escape sequence.
+// Printable returns s with control characters, tabs excepted, those of bidirectional
+// text and invalid UTF-8 written as \xNN, so that it can forge neither a log line nor an escape sequence.
 func Printable(s string) string {
 	clean := true
 	for _, r := range s {
@@ -187,8 +191,14 @@ func Printable(s string) string {
 	return b.String()
 }
 
-// printable refuses C0, DEL, C1 and what invalid UTF-8 decodes to.
+// printable refuses C0, DEL, C1, what invalid UTF-8 decodes to, the separators of
+// lines and what turns the direction of the text around it (Unicode's Bidi_Control).
 func printable(r rune) bool {
-	return r == '\t' || r >= ' ' && r < 0x7f || r >= 0xa0 && r != utf8.RuneError &&
-		r != '\u2028' && r != '\u2029' && (r < '\u202a' || r > '\u202e')
+	switch {
+	case r < 0xa0:
+		return r == '\t' || r >= ' ' && r < 0x7f
+	case r == utf8.RuneError, r == '\u2028', r == '\u2029':
+		return false
+	}
+	return !unicode.Is(unicode.Bidi_Control, r)
 }

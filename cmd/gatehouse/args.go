@@ -6,6 +6,23 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
+// spelled turns what people type at other programs into this one's flags:
+// "gatehouse help serve" and "gatehouse version".
+func spelled(args []string) []string {
+	if len(args) < 2 {
+		return args
+	}
+	switch args[1] {
+	case "help":
+		return append(append([]string{args[0]}, args[2:min(len(args), 3)]...), "--help")
+	case "version":
+		if len(args) == 2 {
+			return []string{args[0], "--version"}
+		}
+	}
+	return args
+}
+
 // reorder puts a command's flags before its other arguments, where the library
 // wants them: "serve ./public --listen :80" is what people write. Behind "--"
 // nothing is a flag.
@@ -17,25 +34,30 @@ func reorder(app *cli.App, args []string) []string {
 	if cmd == nil {
 		return args
 	}
-	var flags, rest []string
+	out := []string{args[0], args[1]}
+	var rest []string
 	for n := 2; n < len(args); n++ {
 		arg := args[n]
 		switch {
 		case arg == "--":
 			rest = append(rest, args[n+1:]...)
 			n = len(args)
+		case arg == "--help" || arg == "-help" || arg == "-h":
+			return []string{args[0], args[1], "--help"} // with anything behind it the library looks for a help topic
 		case len(arg) < 2 || arg[0] != '-':
 			rest = append(rest, arg)
 		default:
-			flags = append(flags, arg)
-			if takesValue(cmd, arg) && n+1 < len(args) {
-				n++
-				flags = append(flags, args[n])
+			out = append(out, arg)
+			if !takesValue(cmd, arg) {
+				continue
 			}
+			if n++; n == len(args) {
+				return out // the library says that its value is missing
+			}
+			out = append(out, args[n])
 		}
 	}
-	out := append(append([]string{args[0], args[1]}, flags...), "--")
-	return append(out, rest...)
+	return append(append(out, "--"), rest...)
 }
 
 // takesValue reports whether the argument after this flag is its value.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -51,7 +52,7 @@ type misuse struct{ error }
 
 func misused(format string, args ...any) error { return misuse{fmt.Errorf(format, args...)} }
 
-// failed is a failure that was reported in full already: exit status 1.
+// errReported is a failure that was told in full already: exit status 1.
 var errReported = errors.New("failed")
 
 // hinted is an error with a line of advice below it.
@@ -60,42 +61,78 @@ type hinted struct {
 	hint string
 }
 
+const usageText = `gatehouse serve                    the demonstration site, on http://127.0.0.1:8080/
+gatehouse serve DIR                a folder: its files, cgi-bin/ and *.cgi
+gatehouse serve SCRIPT             one program for every path
+gatehouse serve -c gatehouse.toml  a configuration
+gatehouse run SCRIPT [PATH?QUERY]  one request from the shell
+gatehouse explain URL [DIR]        what would answer it, and what is wrong with that
+gatehouse check [FILE]             the mistakes of a configuration`
+
 // run is the whole program: args with the program's name first, the exit status
 // as its result.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	app := &cli.App{
-		Name:            "gatehouse",
-		Usage:           "run CGI programs behind the web",
-		UsageText:       "gatehouse serve                    the demonstration site, on http://127.0.0.1:8080/\ngatehouse serve DIR                a folder: its files, cgi-bin/ and *.cgi\ngatehouse serve SCRIPT             one program for every path\ngatehouse serve -c gatehouse.toml  a configuration\ngatehouse run SCRIPT               one request from the shell",
-		Version:         versionText(),
-		Reader:          stdin,
-		Writer:          stdout,
-		ErrWriter:       stderr,
-		HideHelpCommand: true,
-		Commands:        []*cli.Command{serveCommand(), runCommand(), explainCommand(), checkCommand()},
-		ExitErrHandler:  func(*cli.Context, error) {}, // nothing below main exits
-		OnUsageError:    func(_ *cli.Context, err error, _ bool) error { return misuse{err} },
-		CommandNotFound: func(c *cli.Context, name string) {},
+		Name:                      "gatehouse",
+		Usage:                     "run CGI programs behind the web",
+		UsageText:                 usageText,
+		Version:                   versionText(),
+		Reader:                    stdin,
+		Writer:                    stdout,
+		ErrWriter:                 stderr,
+		HideHelpCommand:           true,
+		DisableSliceFlagSeparator: true, // "Accept: a, b" is one header field
+		Commands:                  []*cli.Command{serveCommand(), runCommand(), explainCommand(), checkCommand()},
+		ExitErrHandler:            func(*cli.Context, error) {}, // nothing below main exits
+		OnUsageError:              usageError,
+		CommandNotFound:           func(c *cli.Context, name string) {},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
-				return hinted{misused("there is no command %q", c.Args().First()), "gatehouse --help lists the commands"}
+				return noCommand(c.Args().First())
 			}
 			return cli.ShowAppHelp(c)
 		},
 	}
 	for _, cmd := range app.Commands {
-		cmd.OnUsageError = app.OnUsageError
+		cmd.OnUsageError = usageError
+		cmd.HideHelpCommand = true // "gatehouse serve help" serves a folder of that name
+	}
+	args = spelled(args)
+	if len(args) == 3 && args[2] == "--help" && app.Command(args[1]) == nil {
+		return report(stderr, noCommand(args[1])) // the library would show the help of a command that is not there
 	}
 	return report(stderr, app.RunContext(ctx, reorder(app, args)))
 }
 
-// report writes an error as a user reads it and returns the exit status.
+func noCommand(name string) error {
+	return hinted{misused("there is no command %q", name), "gatehouse --help lists the commands"}
+}
+
+// usageError says what the library found wrong with the flags.
+func usageError(c *cli.Context, err error, _ bool) error {
+	help := "gatehouse --help lists the flags"
+	if c.Command != nil && c.Command.Name != "" && c.Command.Name != "gatehouse" {
+		help = "gatehouse " + c.Command.Name + " --help lists the flags"
+	}
+	if name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: "); ok {
+		return hinted{misused("there is no flag %q", name), help}
+	}
+	if name, ok := strings.CutPrefix(err.Error(), "flag needs an argument: "); ok {
+		return hinted{misused("the flag %q needs a value", name), help}
+	}
+	return hinted{misuse{err}, help}
+}
+
+// report writes an error as a user reads it, one line for each mistake, and
+// returns the exit status.
 func report(w io.Writer, err error) int {
 	if err == nil {
 		return 0
 	}
-	if !errors.Is(err, errReported) {
-		fmt.Fprintf(w, "gatehouse: %v\n", err)
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		if line != errReported.Error() {
+			fmt.Fprintf(w, "gatehouse: %s\n", line)
+		}
 	}
 	var h hinted
 	if errors.As(err, &h) {

@@ -16,6 +16,7 @@ import (
 
 	"gatehouse/internal/config"
 	"gatehouse/internal/site"
+	"gatehouse/process"
 )
 
 func serveCommand() *cli.Command {
@@ -34,13 +35,24 @@ func serveCommand() *cli.Command {
 			if c.NArg() > 1 {
 				return misused("serve takes one folder or program, not %d", c.NArg())
 			}
+			if err := notEmpty(c, 0); err != nil {
+				return err
+			}
 			s, err := open(c.String("config"), c.Args().First(), c.String("root"), c.StringSlice("listen"))
 			if err != nil {
 				return err
 			}
-			return errors.Join(serve(c.Context, s, c.App.ErrWriter), s.close())
+			return errors.Join(busyHint(serve(c.Context, s, c.App.ErrWriter)), s.close())
 		},
 	}
+}
+
+// busyHint adds what to do about an address that is taken.
+func busyHint(err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return hinted{err, "another program listens there; --listen 127.0.0.1:0 takes a free port"}
+	}
+	return err
 }
 
 // serve runs until a signal, or ctx, ends it.
@@ -71,6 +83,9 @@ func serve(ctx context.Context, s *served, stderr io.Writer) error {
 // announce tells what is served, where, and how to stop it.
 func announce(w io.Writer, s *served, addrs []net.Addr) {
 	fmt.Fprintf(w, "gatehouse: serving %s\n", s.what)
+	if wrong := process.Check(s.program); s.program != "" && wrong != nil {
+		fmt.Fprintf(w, "gatehouse: it cannot be run as it is: %s\n", wrong.Reason)
+	}
 	for _, a := range addrs {
 		if a.Network() == "unix" {
 			fmt.Fprintf(w, "gatehouse: on the Unix socket %s\n", a)
@@ -81,13 +96,23 @@ func announce(w io.Writer, s *served, addrs []net.Addr) {
 	fmt.Fprintf(w, "gatehouse: Ctrl-C stops it\n")
 }
 
-// signals returns a context that the first SIGINT or SIGTERM ends, and one that
-// the second ends.
+// endings returns the signals that are not ignored already: nohup is to work.
+func endings(all ...os.Signal) (list []os.Signal) {
+	for _, s := range all {
+		if !signal.Ignored(s) {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// signals returns a context that the first SIGINT, SIGTERM or SIGHUP (the terminal
+// has gone) ends, and one that the second ends.
 func signals(ctx context.Context, stderr io.Writer) (first, second context.Context, stop func()) {
 	first, endFirst := context.WithCancel(ctx)
 	second, endSecond := context.WithCancel(context.WithoutCancel(ctx))
 	got := make(chan os.Signal, 2)
-	signal.Notify(got, syscall.SIGINT, syscall.SIGTERM)
+	signal.Notify(got, endings(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)...)
 	done := make(chan struct{})
 	go func() {
 		select {
@@ -111,11 +136,12 @@ func signals(ctx context.Context, stderr io.Writer) (first, second context.Conte
 	}
 }
 
-// loopback reports whether nobody but this machine can reach the listeners.
+// loopback reports whether the listeners are for this machine's user: not for the
+// rest of the world, nor for a server in front, which a Unix socket is made for.
 func loopback(listen []config.Listen) bool {
 	for _, l := range listen {
 		if l.Network == "unix" {
-			continue
+			return false
 		}
 		host, _, err := net.SplitHostPort(l.Address)
 		if err != nil {

@@ -6,6 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v2"
 
 	"gatehouse/internal/config"
 	"gatehouse/scripts"
@@ -14,10 +17,11 @@ import (
 // served is what a command is to work on: a configuration, from a file or made
 // for what the user named.
 type served struct {
-	config *config.Config
-	what   string // for the user
-	made   bool   // not from a file
-	remove string // a folder to remove at the end; "" none
+	config  *config.Config
+	what    string // for the user
+	program string // the one program for every path; "" when it is not that
+	made    bool   // not from a file
+	remove  string // a folder to remove at the end; "" none
 }
 
 func (s *served) close() error {
@@ -51,7 +55,7 @@ func open(file, target, root string, listen []string) (*served, error) {
 	for _, text := range listen {
 		l, err := config.ParseListen(text)
 		if err != nil {
-			return nil, errors.Join(misused("--listen %s: %v", text, err), s.close())
+			return nil, errors.Join(misused("--listen %q: %s", text, strings.TrimPrefix(err.Error(), "config: ")), s.close())
 		}
 		s.config.Listen = append(s.config.Listen, l)
 	}
@@ -69,7 +73,7 @@ func openFile(file, root string) (*served, error) {
 	if len(cfg.Sites) == 0 {
 		return nil, fmt.Errorf("%s: no [[site]] in it: there is nothing to serve", file)
 	}
-	return &served{config: cfg, what: fmt.Sprintf("%s (%d sites)", file, len(cfg.Sites))}, nil
+	return &served{config: cfg, what: fmt.Sprintf("%s (%s)", file, count(len(cfg.Sites), "site"))}, nil
 }
 
 // openDemo writes the demonstration site to a temporary folder: scripts have to
@@ -104,7 +108,7 @@ func openTarget(target, root string) (*served, error) {
 	st, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, hinted{misused("%q does not exist", target), "serve takes a folder or a program; gatehouse serve --help"}
+		return nil, hinted{misused("%q does not exist", target), "expected a folder or a program"}
 	case err != nil:
 		return nil, err
 	}
@@ -117,7 +121,7 @@ func openTarget(target, root string) (*served, error) {
 		s.what = "the folder " + path
 		folder(&site, path)
 	} else {
-		s.what = "the program " + path + ", for every path"
+		s.what, s.program = "the program "+path+", for every path", path
 		script := site.NewRoute()
 		script.Path, script.CGI = "/", path
 		site.Routes = append(site.Routes, script)
@@ -143,4 +147,21 @@ func folder(site *config.Site, path string) {
 	files := site.NewRoute()
 	files.Path, files.Kind, files.CGISelf = "*.cgi", config.Suffix, true
 	site.Routes = append(site.Routes, files)
+}
+
+// notEmpty refuses "" as a target, which an unset variable of a shell leaves: it is
+// not the same as none.
+func notEmpty(c *cli.Context, n int) error {
+	if c.NArg() > n && c.Args().Get(n) == "" {
+		return hinted{misused("the name of the folder or program is empty"), "is a variable of the shell unset?"}
+	}
+	return nil
+}
+
+// count writes a number with its noun.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }

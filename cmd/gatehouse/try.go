@@ -1,14 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"os"
+	"os/signal"
 	"os/user"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -16,13 +20,14 @@ import (
 	"gatehouse/cgi"
 	"gatehouse/internal/config"
 	"gatehouse/internal/site"
+	"gatehouse/process"
 )
 
 func requestFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "request", Aliases: []string{"X"}, Usage: "the request's `METHOD`"},
-		&cli.StringSliceFlag{Name: "header", Aliases: []string{"H"}, Usage: "a header field, `'NAME: VALUE'`; may be repeated"},
-		&cli.StringFlag{Name: "data", Aliases: []string{"d"}, Usage: "the request's body; @FILE reads it from a file, @- from standard input (`DATA`)"},
+		&cli.StringFlag{Name: "request", Aliases: []string{"X"}, Usage: "the request's `METHOD`, GET when nothing else is said"},
+		&cli.StringSliceFlag{Name: "header", Aliases: []string{"H"}, Usage: "a header `FIELD`, as in 'NAME: VALUE'; may be repeated"},
+		&cli.StringFlag{Name: "data", Aliases: []string{"d"}, Usage: "the request's body is `DATA`; @FILE reads it from a file, @- from standard input; the method is then POST"},
 	}
 }
 
@@ -30,25 +35,30 @@ func runCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "run",
 		Usage:       "make one request to a program and show everything that happened",
-		ArgsUsage:   "SCRIPT [PATH?QUERY]",
+		ArgsUsage:   "SCRIPT | DIR [PATH?QUERY]",
 		Description: "The response goes to standard output: status line, header fields, body. What the program wrote to its standard error, and\nwhat it took, goes to standard error. The exit status is 1 when there was no proper response.",
 		Flags:       append(requestFlags(), &cli.StringFlag{Name: "root", Usage: "`DIR` is its DOCUMENT_ROOT"}),
 		Action: func(c *cli.Context) error {
 			if c.NArg() < 1 || c.NArg() > 2 {
-				return misused("run takes a program and a path")
+				return hinted{misused("run takes a program or a folder, and a path, not %s", count(c.NArg(), "argument")), "gatehouse run SCRIPT [PATH?QUERY]"}
+			}
+			if err := notEmpty(c, 0); err != nil {
+				return err
 			}
 			t, err := trial(c, c.Args().Get(1))
 			if err != nil {
 				return err
 			}
-			return withHost(c, c.Args().First(), func(_ *served, h *site.Host) error { return runOnce(c, h, t) })
+			return withHost(c, "", c.Args().First(), func(_ *served, h *site.Host) error { return runOnce(c, h, t) })
 		},
 	}
 }
 
-// withHost opens what is named on the command line, without listeners.
-func withHost(c *cli.Context, target string, do func(*served, *site.Host) error) error {
-	s, err := open(c.String("config"), target, c.String("root"), nil)
+// withHost opens what is named on the command line, without listeners. A signal,
+// or the end of whoever reads the output, ends what runs: programs are in sessions
+// of their own, and would not notice.
+func withHost(c *cli.Context, file, target string, do func(*served, *site.Host) error) error {
+	s, err := open(file, target, c.String("root"), nil)
 	if err != nil {
 		return err
 	}
@@ -56,6 +66,9 @@ func withHost(c *cli.Context, target string, do func(*served, *site.Host) error)
 	if err != nil {
 		return errors.Join(err, s.close())
 	}
+	ctx, stop := signal.NotifyContext(c.Context, endings(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)...)
+	defer stop()
+	c.Context = ctx
 	return errors.Join(do(s, h), h.Close(), s.close())
 }
 
@@ -81,12 +94,16 @@ func trial(c *cli.Context, target string) (*site.Trial, error) {
 	default:
 		t.Body = []byte(data)
 	}
-	return t, err
+	if err != nil {
+		return nil, fmt.Errorf("-d %s: %w", data, err)
+	}
+	return t, nil
 }
 
 func runOnce(c *cli.Context, h *site.Host, t *site.Trial) error {
 	out, errw := c.App.Writer, c.App.ErrWriter
-	t.Stderr = &prefixed{w: errw, prefix: "stderr: "}
+	lines := &prefixed{w: errw, prefix: "stderr: "}
+	t.Stderr = lines
 	var status int
 	account, took, err := h.Try(c.Context, t, func(resp *cgi.Response) error {
 		status = resp.Status
@@ -100,15 +117,22 @@ func runOnce(c *cli.Context, h *site.Host, t *site.Trial) error {
 			}
 			fmt.Fprintln(out)
 		}
-		n, err := io.Copy(out, resp.Body)
+		body := out
+		if t.Method == http.MethodHead && !resp.Raw { // A85
+			body = io.Discard
+		}
+		n, err := io.Copy(body, resp.Body)
 		resp.Sent = n
 		return err
 	})
+	lines.flush()
 	if account != nil && account.Pid != 0 {
 		summary(errw, account, took)
 	}
-	var e *cgi.Error
-	if errors.As(err, &e) {
+	if c.Context.Err() != nil {
+		return errors.New("interrupted; the program was ended")
+	}
+	if e := refusal(err); e != nil {
 		fmt.Fprintf(errw, "gatehouse: %d: %s\n", e.StatusCode(), e.Reason)
 		if len(e.Output) > 0 {
 			fmt.Fprintf(errw, "  it printed: %q\n", e.Output[:min(len(e.Output), 200)])
@@ -119,6 +143,15 @@ func runOnce(c *cli.Context, h *site.Host, t *site.Trial) error {
 		return errReported
 	}
 	return err
+}
+
+// refusal is err where it is why a request has no proper answer, else nil.
+func refusal(err error) *cgi.Error {
+	var e *cgi.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return nil
 }
 
 func reason(r *cgi.Response) string {
@@ -149,14 +182,18 @@ func ending(a *cgi.Account) string {
 
 func round(d time.Duration) string { return d.Round(10 * time.Microsecond).String() }
 
-// prefixed writes whole lines with something in front of each.
+// prefixed writes whole lines with something in front of each. What a program leaves
+// behind may still write while flush is called.
 type prefixed struct {
+	mu     sync.Mutex
 	w      io.Writer
 	prefix string
 	part   []byte
 }
 
 func (p *prefixed) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.part = append(p.part, b...)
 	for {
 		line, rest, ok := strings.Cut(string(p.part), "\n")
@@ -171,6 +208,16 @@ func (p *prefixed) Write(b []byte) (int, error) {
 	}
 }
 
+// flush writes what was left without an end of line.
+func (p *prefixed) flush() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.part) > 0 {
+		fmt.Fprintf(p.w, "%s%s\n", p.prefix, p.part)
+		p.part = nil
+	}
+}
+
 func explainCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "explain",
@@ -182,14 +229,20 @@ func explainCommand() *cli.Command {
 			&cli.StringFlag{Name: "root", Usage: "with SCRIPT: `DIR` is its DOCUMENT_ROOT"}),
 		Action: func(c *cli.Context) error {
 			if c.NArg() < 1 || c.NArg() > 2 {
-				return misused("explain takes a URL, and a folder or program")
+				return hinted{misused("explain takes a URL, and a folder or program, not %s", count(c.NArg(), "argument")), "gatehouse explain URL [DIR | SCRIPT]"}
+			}
+			if err := notEmpty(c, 1); err != nil {
+				return err
 			}
 			t, err := trial(c, c.Args().First())
 			if err != nil {
 				return err
 			}
-			return withHost(c, c.Args().Get(1), func(_ *served, h *site.Host) error {
+			return withHost(c, c.String("config"), c.Args().Get(1), func(_ *served, h *site.Host) error {
 				x, err := h.Explain(c.Context, t)
+				if e := refusal(err); e != nil {
+					x, err = &site.Explanation{Err: e}, nil
+				}
 				if err != nil {
 					return err
 				}
@@ -215,7 +268,11 @@ func explain(w io.Writer, x *site.Explanation) error {
 		line("redirect", "%d to %s", f.Status, f.Redirect)
 		return nil
 	case !f.IsScript:
-		line("file", "%s", f.File)
+		what := "file"
+		if st, err := os.Stat(f.File); err == nil && st.IsDir() {
+			what = "listing"
+		}
+		line(what, "%s", f.File)
 		return nil
 	}
 	line("script", "%s", f.File)
@@ -229,7 +286,7 @@ func explain(w io.Writer, x *site.Explanation) error {
 	line("limits", "%s", limits(x.Limits))
 	fmt.Fprintln(w, "environment")
 	for n, v := range x.Env.All() {
-		fmt.Fprintf(w, "  %s=%s\n", n, v)
+		fmt.Fprintf(w, "  %s=%s\n", n, process.Printable(v))
 	}
 	if x.Wrong != "" {
 		line("wrong", "%s", x.Wrong)
@@ -239,8 +296,8 @@ func explain(w io.Writer, x *site.Explanation) error {
 }
 
 func limits(l *config.Limits) string {
-	s := fmt.Sprintf("processes %d, queue %d, queue_timeout %v, timeout %v, header_timeout %v, idle_timeout %v, max_body %v",
-		l.Processes, l.Queue, l.QueueTimeout, l.Timeout, l.HeaderTimeout, l.IdleTimeout, l.MaxBody)
+	s := fmt.Sprintf("processes %d, queue %d, queue_timeout %v, timeout %v, header_timeout %v, idle_timeout %v, stdin_timeout %v, kill_grace %v, linger %v, max_body %v",
+		l.Processes, l.Queue, l.QueueTimeout, l.Timeout, l.HeaderTimeout, l.IdleTimeout, l.StdinTimeout, l.KillGrace, l.Linger, l.MaxBody)
 	if l.Memory > 0 {
 		s += fmt.Sprintf(", memory %v", l.Memory)
 	}
@@ -252,12 +309,18 @@ func limits(l *config.Limits) string {
 
 func checkCommand() *cli.Command {
 	return &cli.Command{
-		Name:  "check",
-		Usage: "report what is wrong with a configuration",
-		Flags: []cli.Flag{&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Value: "gatehouse.toml", Usage: "the configuration `FILE`"}},
+		Name:        "check",
+		Usage:       "report what is wrong with a configuration",
+		ArgsUsage:   "[FILE]",
+		Description: "FILE is gatehouse.toml when nothing else is said. All mistakes are reported, one a line, with file, line and column; the exit status is then 1.\nThe folders and programs that it names have to be there.",
+		Flags:       []cli.Flag{&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "the configuration `FILE`"}},
 		Action: func(c *cli.Context) error {
-			return withHost(c, "", func(s *served, _ *site.Host) error {
-				_, err := fmt.Fprintf(c.App.Writer, "%s: %d sites, no mistakes found\n", c.String("config"), len(s.config.Sites))
+			if c.NArg() > 1 || c.NArg() == 1 && c.IsSet("config") {
+				return hinted{misused("check takes one configuration"), "gatehouse check [FILE]"}
+			}
+			file := cmp.Or(c.String("config"), c.Args().First(), "gatehouse.toml")
+			return withHost(c, file, "", func(s *served, _ *site.Host) error {
+				_, err := fmt.Fprintf(c.App.Writer, "%s: %s, no mistakes found\n", file, count(len(s.config.Sites), "site"))
 				return err
 			})
 		},

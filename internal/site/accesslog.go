@@ -3,6 +3,7 @@ package site
 import (
 	"context"
 	"io"
+	"net"
 	"strconv"
 	"sync"
 	"time"
@@ -12,7 +13,7 @@ import (
 )
 
 // accessLog writes a line of key=value fields for each request that was answered,
-// when that is over. Values that could be mistaken are quoted.
+// when that is over, and for each that the listener refused. Values that could be mistaken are quoted.
 type accessLog struct {
 	mu  sync.Mutex
 	w   io.Writer // nil: nothing is written
@@ -34,13 +35,43 @@ func (l *accessLog) wrap(next cgi.Responder) cgi.Responder {
 	})
 }
 
+// refused tells of what the listener has answered: it never became a request.
+func (l *accessLog) refused(client net.Addr, e *cgi.StrictError) {
+	if l.w == nil {
+		return
+	}
+	ip := client.String()
+	if host, _, err := net.SplitHostPort(ip); err == nil {
+		ip = host
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := append(l.buf[:0], "time="...)
+	b = time.Now().UTC().AppendFormat(b, timeFormat)
+	b = field(b, "client", ip)
+	b = number(b, "status", int64(e.Status))
+	b = field(b, "failure", cgi.BadRequest.String())
+	b = field(b, "reason", e.Reason)
+	l.put(append(b, '\n'))
+}
+
+// put writes a line, and keeps its buffer for the next.
+func (l *accessLog) put(line []byte) {
+	_, _ = l.w.Write(line)
+	if l.buf = line; cap(line) > 64<<10 {
+		l.buf = nil
+	}
+}
+
+const timeFormat = "2006-01-02T15:04:05.000Z"
+
 func (l *accessLog) write(begun time.Time, req *cgi.Request, resp *cgi.Response) {
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b := l.buf[:0]
 	b = append(b, "time="...)
-	b = now.UTC().AppendFormat(b, "2006-01-02T15:04:05.000Z")
+	b = now.UTC().AppendFormat(b, timeFormat)
 	b = field(b, "client", req.Env.Get("REMOTE_ADDR"))
 	b = field(b, "method", req.Method())
 	b = field(b, "uri", req.Env.Get("REQUEST_URI"))
@@ -51,11 +82,7 @@ func (l *accessLog) write(begun time.Time, req *cgi.Request, resp *cgi.Response)
 		b = appendAccount(b, a)
 	}
 	b = field(b, "request", req.ID)
-	b = append(b, '\n')
-	_, _ = l.w.Write(b)
-	if l.buf = b; cap(b) > 64<<10 {
-		l.buf = nil
-	}
+	l.put(append(b, '\n'))
 }
 
 func appendAccount(b []byte, a *cgi.Account) []byte {

@@ -17,8 +17,9 @@ func (p places) connState(_ net.Conn, state http.ConnState) {
 	}
 }
 
-// bounded is a listener that accepts no connection while there is no place; further
-// ones wait in the kernel's queue.
+// bounded is a listener that hands out no connection while there is no place. One
+// may have been accepted by then, further ones wait in the kernel's queue: a place
+// taken before Accept would be lost to the other listeners.
 type bounded struct {
 	net.Listener
 	places places
@@ -31,16 +32,17 @@ func (p places) bound(ln net.Listener) net.Listener {
 }
 
 func (b *bounded) Accept() (net.Conn, error) {
-	select {
-	case b.places <- struct{}{}:
-	case <-b.closed:
-		return nil, net.ErrClosed
-	}
 	conn, err := b.Listener.Accept()
 	if err != nil {
-		<-b.places
+		return nil, err
 	}
-	return conn, err
+	select {
+	case b.places <- struct{}{}:
+		return conn, nil
+	case <-b.closed:
+		_ = conn.Close()
+		return nil, net.ErrClosed
+	}
 }
 
 func (b *bounded) Close() error {

@@ -115,16 +115,18 @@ func (f *Found) script(filename, name, info string) (*Found, error) {
 // not (A06).
 func (s *site) translate(urlPath, docRoot string) string {
 	r, matched := s.routes.find(urlPath)
-	rest := strings.TrimPrefix(urlPath, matched)
+	dir, rest := docRoot, urlPath
 	switch {
 	case r == nil || r.config.Redirect != "":
 	case r.static != nil && strings.HasSuffix(r.config.Static, "/"):
-		return filepath.Join(r.config.Static, rest)
-	case r.root != nil:
-		return filepath.Join(r.dir, rest)
+		dir, rest = r.config.Static, strings.TrimPrefix(urlPath, matched)
+	case r.static != nil && urlPath == matched:
+		return r.config.Static
+	case r.static == nil && r.root != nil:
+		dir, rest = r.dir, strings.TrimPrefix(urlPath, matched)
 	}
 	// Join cleans what is clean, but for the end: keep "/dir/" a folder.
-	joined := filepath.Join(docRoot, urlPath)
+	joined := filepath.Join(dir, rest)
 	if strings.HasSuffix(urlPath, "/") && joined != "/" {
 		joined += "/"
 	}
@@ -155,10 +157,13 @@ func (s *site) findScript(f *Found, matched, rest, query string) (*Found, error)
 // findFile looks for a file beneath st's root, which is a script where a suffix
 // route says so, unless the files are plain.
 func (s *site) findFile(f *Found, st *static, matched, rest, query string) (*Found, error) {
-	if st.root == nil || hidden(rest) {
+	if st.root == nil {
 		return nil, notFound(matched + rest)
 	}
 	file, info, fi, err := walk(st.root, rest)
+	if hidden(file) || err != nil && hidden(rest) { // what follows a script is no file
+		return nil, notFound(matched + rest)
+	}
 	if err != nil {
 		return nil, s.walkError(err, st.root, matched+rest)
 	}

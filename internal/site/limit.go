@@ -35,7 +35,7 @@ func (l *limiter) Respond(ctx context.Context, req *cgi.Request) (*cgi.Response,
 	}
 	resp, err := l.next.Respond(ctx, req)
 	if err != nil {
-		l.release()
+		l.releaseAfter(cgi.AsError(err).Gone) // it may have been late, and ignore SIGTERM (E67)
 		return nil, err
 	}
 	resp.OnClose(func() { l.releaseAfter(resp.Gone) })

@@ -2,6 +2,7 @@ package site
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -42,18 +43,19 @@ func (rs *routes) add(r *route) {
 	}
 }
 
-// find returns the route that matches the longest part of path, an exact one
-// before a prefix, and that part; nil when none does.
+// find returns the route that matches the longest part of path, and that part; nil
+// when none does. Of "/x" and "/x/" the first is for "/x" itself, and the second
+// for what lies below.
 func (rs *routes) find(path string) (r *route, matched string) {
 	for end := len(path); end > 0; end = strings.LastIndexByte(path[:end], '/') {
 		part := path[:end]
-		if r := rs.exact[part]; r != nil && (end == len(path) || r.program != nil) {
-			return r, part
-		}
 		if end < len(path) {
 			if r := rs.prefix[path[:end+1]]; r != nil {
 				return r, path[:end+1]
 			}
+		}
+		if r := rs.exact[part]; r != nil && (end == len(path) || r.program != nil) {
+			return r, part
 		}
 	}
 	if r := rs.prefix["/"]; r != nil {
@@ -101,6 +103,9 @@ func (h *Host) newRoute(s *site, c *config.Route) (*route, error) {
 func (r *route) openStatic() (err error) {
 	dir := r.config.Static
 	if !strings.HasSuffix(dir, "/") {
+		if err := checkSingle(dir, "files"); err != nil {
+			return err
+		}
 		dir = filepath.Dir(dir)
 	}
 	if r.root, err = os.OpenRoot(dir); err != nil {
@@ -112,6 +117,15 @@ func (r *route) openStatic() (err error) {
 	}
 	r.static = &static{site: r.site, root: r.root, listing: listing, plain: true}
 	return nil
+}
+
+// checkSingle refuses what is no single script or file.
+func checkSingle(name, of string) error {
+	st, err := os.Stat(name)
+	if err == nil && st.IsDir() {
+		err = fmt.Errorf("%q is a folder: end it with a slash if it holds %s", name, of)
+	}
+	return err
 }
 
 // openProgram prepares a route of CGI programs.
@@ -127,15 +141,18 @@ func (h *Host) openProgram(r *route) (err error) {
 		}
 		real, err := filepath.EvalSymlinks(r.dir)
 		if err != nil {
-			return err
+			return errors.Join(err, r.root.Close())
 		}
-		r.site.scripts = append(r.site.scripts, real+"/")
+		r.site.scripts = append(r.site.scripts, strings.TrimSuffix(real, "/")+"/")
 	default:
-		if st, err := os.Stat(c.CGI); err != nil {
+		if err := checkSingle(c.CGI, "scripts"); err != nil {
 			return err
-		} else if st.IsDir() {
-			return fmt.Errorf("%q is a folder: end it with a slash if it holds scripts", c.CGI)
 		}
+		real, err := filepath.EvalSymlinks(c.CGI)
+		if err != nil {
+			return err
+		}
+		r.site.scripts = append(r.site.scripts, real)
 	}
 	l := &c.Limits
 	program := &cgi.Program{

@@ -33,7 +33,7 @@ func (h *Host) Serve(ctx, hurry context.Context, ready func([]net.Addr)) error {
 	var addrs []net.Addr
 	for _, ln := range listeners {
 		addrs = append(addrs, ln.Addr())
-		strict := cgi.StrictListener(places.bound(ln), cgi.StrictLimits{})
+		strict := cgi.StrictListener(places.bound(ln), cgi.StrictLimits{Refused: h.access.refused})
 		wg.Go(func() { failed <- server.Serve(strict) })
 	}
 	if ready != nil {
@@ -98,7 +98,11 @@ func listen(l config.Listen) (net.Listener, error) {
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		return ln, err
 	}
-	// A socket that nobody listens on is left over from a server that died.
+	// A socket that nobody listens on is left over from a server that died. A file
+	// that is no socket refuses connections as well.
+	if st, err2 := os.Lstat(l.Address); err2 != nil || st.Mode().Type() != os.ModeSocket {
+		return nil, err
+	}
 	if conn, err2 := net.Dial("unix", l.Address); err2 == nil {
 		_ = conn.Close()
 		return nil, err

@@ -48,8 +48,12 @@ type Host struct {
 	sites   sites
 	handler *cgi.Handler
 	outer   cgi.Responder
-	running sync.WaitGroup // requests
-	access  *accessLog
+
+	mu      sync.Mutex
+	closed  bool
+	running sync.WaitGroup // requests; added to with mu held
+
+	access *accessLog
 }
 
 // New prepares everything that cfg names, and starts nothing. What the machine
@@ -95,7 +99,13 @@ func (h *Host) wrap(next cgi.Responder) cgi.Responder {
 
 // ServeHTTP implements http.Handler.
 func (h *Host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.mu.Lock()
+	if h.closed { // Serve has cut its connection meanwhile
+		h.mu.Unlock()
+		panic(http.ErrAbortHandler)
+	}
 	h.running.Add(1)
+	h.mu.Unlock()
 	defer h.running.Done()
 	h.handler.ServeHTTP(w, r)
 }
@@ -106,8 +116,11 @@ func (h *Host) Respond(ctx context.Context, req *cgi.Request) (*cgi.Response, er
 }
 
 // Close ends every process that is left, waits for the requests, which then end,
-// and lets go of the sites' folders. Nothing may call ServeHTTP any more.
+// and lets go of the sites' folders. ServeHTTP then aborts its connection.
 func (h *Host) Close() error {
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
 	err := h.spawner.Close()
 	h.running.Wait()
 	return errors.Join(err, h.sites.close())
@@ -171,9 +184,13 @@ func (ss *sites) Respond(ctx context.Context, req *cgi.Request) (*cgi.Response, 
 	host := req.Env.Get("SERVER_NAME")
 	s := ss.find(host)
 	if s == nil {
-		return nil, &cgi.Error{Kind: cgi.NotFound, Status: http.StatusMisdirectedRequest, Reason: fmt.Sprintf("no site is configured for the host %q", host)}
+		return nil, noSite(host)
 	}
 	return s.Respond(ctx, req)
+}
+
+func noSite(host string) error {
+	return &cgi.Error{Kind: cgi.NotFound, Status: http.StatusMisdirectedRequest, Reason: fmt.Sprintf("no site is configured for the host %q", host)}
 }
 
 func (ss *sites) close() error {
@@ -190,7 +207,7 @@ type site struct {
 	name    string
 	root    *os.Root // nil when it has none
 	routes  routes
-	scripts []string // real paths of the folders whose files are never shown
+	scripts []string // real paths of scripts, and of folders of them with "/" at their end: never shown
 	static  *static  // the files of root
 }
 

@@ -1,7 +1,6 @@
 package site
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -12,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"gatehouse/cgi"
 )
@@ -34,7 +34,7 @@ func (st *static) respond(req *cgi.Request, f *Found) (*cgi.Response, error) {
 	if strings.HasSuffix(f.rel, "/") {
 		return st.list(req, f.rel)
 	}
-	file, err := st.root.Open(f.rel)
+	file, err := open(st.root, f.rel)
 	if err != nil {
 		return nil, st.site.walkError(err, st.root, req.Path)
 	}
@@ -60,8 +60,8 @@ func (st *static) send(file *os.File, req *cgi.Request, method string) (*cgi.Res
 	if !fi.Mode().IsRegular() {
 		return nil, &cgi.Error{Kind: cgi.Forbidden, Reason: fmt.Sprintf("%q is not a regular file", req.Path)}
 	}
-	if dir := st.scriptDir(file); dir != "" {
-		return nil, &cgi.Error{Kind: cgi.Forbidden, Reason: fmt.Sprintf("%q lies in the script folder %s, whose files are run and never shown", req.Path, dir)}
+	if err := st.refuseScript(file, req.Path); err != nil {
+		return nil, err
 	}
 	w := &recorder{header: make(http.Header)}
 	w.header.Set("Etag", fmt.Sprintf(`"%x-%x"`, fi.ModTime().UnixNano(), fi.Size()))
@@ -72,22 +72,28 @@ func (st *static) send(file *os.File, req *cgi.Request, method string) (*cgi.Res
 	return w.response(file), nil
 }
 
-// scriptDir returns the folder of scripts that the open file really lies in, by
-// whatever way it was reached, or "".
-func (st *static) scriptDir(file *os.File) string {
+// open opens what may have become a FIFO since it was looked at, which would hold
+// up whoever opens it until a writer comes.
+func open(root *os.Root, name string) (*os.File, error) {
+	return root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+}
+
+// refuseScript refuses the open file if it really is a script, or lies in a folder
+// of scripts, by whatever way it was reached.
+func (st *static) refuseScript(file *os.File, urlPath string) error {
 	if len(st.site.scripts) == 0 {
-		return ""
+		return nil
 	}
 	real, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(int(file.Fd())))
 	if err != nil {
-		return ""
+		return fmt.Errorf("site: cannot tell whether %q is a script: %w", urlPath, err)
 	}
-	for _, dir := range st.site.scripts {
-		if strings.HasPrefix(real, dir) {
-			return dir
+	for _, s := range st.site.scripts {
+		if real == s || strings.HasSuffix(s, "/") && strings.HasPrefix(real, s) {
+			return &cgi.Error{Kind: cgi.Forbidden, Reason: fmt.Sprintf("%q is or lies in %s, which is run and never shown", urlPath, s)}
 		}
 	}
-	return ""
+	return nil
 }
 
 // conditions is a request for ServeContent with what the client asked about
@@ -182,7 +188,10 @@ func (b *fileBody) WritePiece(w io.Writer) (int64, error) {
 	l, ok := b.rest.(*io.LimitedReader)
 	if !ok {
 		n, err := io.Copy(w, b.rest)
-		return n, errors.Join(err, io.EOF)
+		if err == nil {
+			err = io.EOF
+		}
+		return n, err
 	}
 	if l.N <= 0 {
 		return 0, io.EOF
@@ -221,7 +230,7 @@ func contentType(name string) string {
 
 // list shows the names in a folder.
 func (st *static) list(req *cgi.Request, rel string) (*cgi.Response, error) {
-	dir, err := st.root.Open(strings.TrimSuffix(rel, "/"))
+	dir, err := open(st.root, strings.TrimSuffix(rel, "/"))
 	if err != nil {
 		return nil, st.site.walkError(err, st.root, req.Path)
 	}

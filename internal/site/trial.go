@@ -3,7 +3,7 @@ package site
 import (
 	"bytes"
 	"context"
-	"fmt"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -76,10 +76,22 @@ func (t *Trial) request(ctx context.Context, h *Host) (*cgi.Request, error) {
 		}
 	}
 	if req.Env, err = h.handler.Server.FromHTTP(r); err != nil {
-		return nil, err
+		return nil, refused(err)
 	}
-	req.Path, _, err = environ.ParseTarget(target)
-	return req, err
+	if req.Path, _, err = environ.ParseTarget(target); err != nil {
+		return nil, refused(err)
+	}
+	return req, nil
+}
+
+// refused is the error of a request that a server would not pass on.
+func refused(err error) error {
+	e := &cgi.Error{Kind: cgi.BadRequest, Reason: err.Error(), Err: err}
+	var ee *environ.Error
+	if errors.As(err, &ee) {
+		e.Status, e.Reason = ee.Status, ee.Reason
+	}
+	return e
 }
 
 // Try makes the request and hands the response to show before it is closed. The
@@ -121,7 +133,7 @@ func (h *Host) Explain(ctx context.Context, t *Trial) (*Explanation, error) {
 	}
 	s := h.sites.find(req.Env.Get("SERVER_NAME"))
 	if s == nil {
-		return nil, fmt.Errorf("no site is configured for the host %q", req.Env.Get("SERVER_NAME"))
+		return nil, noSite(req.Env.Get("SERVER_NAME"))
 	}
 	x := &Explanation{Env: req.Env}
 	if x.Found, x.Err = s.Find(req.Path, req.Env.Get("QUERY_STRING")); x.Err != nil || !x.Found.IsScript {

@@ -1,0 +1,336 @@
+package cgi_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"gatehouse/cgi"
+	"gatehouse/process"
+)
+
+const (
+	okHeader = `printf 'Content-Type: text/plain\n\n';`
+	slow     = `sleep 0.1;` // into the second phase of output
+)
+
+// TestProgramFaults is the misbehaviour of programs, and the sentence for each. Each
+// is asked twice, the second time as a program that lives on for longer than the
+// first phase of waiting; and the spawner must be idle after each.
+func TestProgramFaults(t *testing.T) {
+	rows := []struct {
+		name, script string
+		set          func(p *cgi.Program)
+		post         string // body of the request
+		kind         cgi.Kind
+		reason       []string
+		stderr       string
+	}{
+		{name: "no output", script: `exit 0`, kind: cgi.NoOutput, reason: []string{"it printed nothing; exit status 0"}},
+		{name: "exit status and stderr", script: `echo first >&2; echo why not >&2; exit 3`, kind: cgi.NoOutput,
+			reason: []string{"it printed nothing; exit status 3: why not"}, stderr: "first\nwhy not"},
+		{name: "half a header", script: `printf 'Content-Type: text/plain\n'`, kind: cgi.BadOutput,
+			reason: []string{"its output ends inside the header block, before the empty line; exit status 0"}},
+		{name: "no header block", script: `echo '<html>hello'`, kind: cgi.BadOutput,
+			reason: []string{`no header block: a line without a colon ("<html>hello")`}},
+		{name: "bad header line", script: `printf 'Content Type: text/plain\n\n'; exit 0`, kind: cgi.BadOutput,
+			reason: []string{`bad header line: "Content Type" is not a field name`}},
+		{name: "100 MiB without a line end", script: `head -c 104857600 /dev/zero`, kind: cgi.BadOutput,
+			reason: []string{"a header line is longer than 64512 bytes"}},
+		{name: "segmentation fault", script: `kill -SEGV $$`, kind: cgi.NoOutput,
+			reason: []string{"it printed nothing; killed by signal 11 (segmentation fault)"}},
+		{name: "killed", script: `kill -KILL $$`, kind: cgi.NoOutput, reason: []string{"killed by signal 9 (killed)"}},
+		{name: "fault after a bad line", script: `echo oops; kill -SEGV $$`, kind: cgi.BadOutput,
+			reason: []string{`no header block: a line without a colon ("oops")`}},
+		{name: "command not found", script: `nosuchcommand-at-all`, kind: cgi.NoOutput,
+			reason: []string{"exit status 127", "not found"}},
+		{name: "header timeout", script: `sleep 60`, set: func(p *cgi.Program) { p.Times.Header = 200 * time.Millisecond },
+			kind: cgi.Timeout, reason: []string{"it did not send a complete header within 200ms (header_timeout)"}},
+		{name: "header timeout, deaf to TERM", script: `trap '' TERM; while :; do sleep 60; done`,
+			set: func(p *cgi.Program) { p.Times.Header = 200 * time.Millisecond }, kind: cgi.Timeout, reason: []string{"(header_timeout)"}},
+		{name: "header timeout at half a header", script: `printf 'A: b\n'; sleep 60`, set: func(p *cgi.Program) { p.Times.Header = 200 * time.Millisecond },
+			kind: cgi.Timeout, reason: []string{"(header_timeout)"}},
+		{name: "idle timeout", script: okHeader + `echo x; sleep 60`, set: func(p *cgi.Program) { p.Times.Idle = 200 * time.Millisecond },
+			kind: cgi.Timeout, reason: []string{"it sent nothing more for 200ms (idle_timeout)"}},
+		{name: "total timeout", script: okHeader + `while :; do echo x; sleep 0.02; done`, set: func(p *cgi.Program) { p.Times.Total = 400 * time.Millisecond },
+			kind: cgi.Timeout, reason: []string{"it did not finish within 400ms (timeout)"}},
+		{name: "dies in the body", script: okHeader + `echo part; kill -SEGV $$`, kind: cgi.Truncated, // A98
+			reason: []string{"its output was cut short"}},
+		{name: "killed in the body", script: okHeader + `echo part; kill -KILL $$`, kind: cgi.Truncated},
+		{name: "broken pipe in the body", script: okHeader + `echo part; kill -PIPE $$`, kind: cgi.Truncated},
+		{name: "less than declared", script: `printf 'Content-Type: text/plain\nContent-Length: 10\n\nfour'`, kind: cgi.Truncated, // A80
+			reason: []string{"its output ends before the Content-Length that it declared"}},
+		{name: "memory limit", script: `exec perl -e 'my $n = 2e8; my $x = "a" x $n; print "Content-Type: text/plain\n\n"'`, set: func(p *cgi.Program) { p.Limits.Memory = 64 << 20 },
+			kind: cgi.NoOutput, reason: []string{"at its memory limit of 64 MiB"}},
+		{name: "processor time", script: `while :; do :; done`, set: func(p *cgi.Program) { p.Limits.CPU = time.Second },
+			kind: cgi.NoOutput, reason: []string{"its processor time limit of 1s was reached"}},
+		{name: "body that ends early", script: `cat >/dev/null; ` + okHeader, post: "short", kind: cgi.BodyFailed, // A60
+			reason: []string{"the request's body ended early: unexpected EOF"}},
+	}
+	for _, row := range rows {
+		for _, phase := range []string{"", slow} {
+			if phase != "" && strings.Contains(row.name, "processor") {
+				continue
+			}
+			name := row.name
+			if phase != "" {
+				name += ", slow"
+			}
+			t.Run(name, func(t *testing.T) {
+				p, _ := program(t, shell(t, phase+row.script))
+				if row.set != nil {
+					row.set(p)
+				}
+				req := request("GET", row.post)
+				if row.post != "" {
+					req.ContentLength += 100 // more than will come
+				}
+				_, _, err := answer(t, p, req)
+				e := isError(t, err, row.kind, row.reason...)
+				if !strings.HasSuffix(e.Stderr, row.stderr) {
+					t.Errorf("stderr %q, want %q at its end", e.Stderr, row.stderr)
+				}
+				if row.kind == cgi.BadOutput && len(e.Output) == 0 {
+					t.Errorf("the first bytes of the output are not told")
+				}
+				works(t)
+			})
+		}
+	}
+}
+
+// works asks a good program.
+func works(t *testing.T) {
+	t.Helper()
+	p, _ := program(t, shell(t, okHeader+`echo fine`))
+	if _, body, err := answer(t, p, request("GET", "")); err != nil || body != "fine\n" {
+		t.Errorf("the next request: %q, %v", body, err)
+	}
+}
+
+// TestProgramSurvives is what programs do that is no fault of their response.
+func TestProgramSurvives(t *testing.T) {
+	mib := strings.Repeat("x", 1<<20)
+	long := strings.Repeat("v", 60<<10)
+	rows := []struct {
+		name, script, post, want string
+	}{
+		{"60 KiB header line", `printf 'Content-Type: text/plain\nX-Long: '; head -c 61440 /dev/zero | tr '\0' v; printf '\n\nok'`, "", "ok"},
+		{"1 MiB of stderr before the header", `head -c 1048576 /dev/zero >&2; ` + okHeader + `printf ok`, "", "ok"},                          // A100
+		{"writes before it reads", okHeader + `head -c 1048576 /dev/zero | tr '\0' y; wc -c`, mib, strings.Repeat("y", 1<<20) + "1048576\n"}, // A58
+		{"never reads its body", okHeader + `printf ok`, mib, "ok"},                                                                          // A59
+		{"never reads and stays", okHeader + `sleep 0.2; printf ok`, mib, "ok"},
+		{"closes stdin at once", `exec <&-; ` + okHeader + `printf ok`, mib, "ok"},
+		{"closes stdin late", `exec <&-; sleep 0.1; ` + okHeader + `printf ok`, mib, "ok"},
+		{"closes stdout and lives on", okHeader + `printf ok; exec >&-; sleep 60`, "", "ok"},
+		{"closes stdout and floods stderr", okHeader + `printf ok; exec >&-; exec yes >&2`, "", "ok"},
+		{"closes stderr", `exec 2>&-; ` + okHeader + `printf ok`, "", "ok"},
+		{"child keeps stdout", okHeader + `printf ok; sleep 60 &`, "", "ok"}, // A99
+		{"daemon keeps stdout", okHeader + `printf ok; setsid sleep 60 &`, "", "ok"},
+		{"daemon keeps stderr", okHeader + `printf ok; setsid sleep 60 >/dev/null &`, "", "ok"},
+		{"50 grandchildren", okHeader + `n=0; while [ $n -lt 50 ]; do (sleep 60 & sleep 60) & n=$((n+1)); done; printf ok`, "", "ok"},
+		{"bad exit", okHeader + `printf ok; exit 7`, "", "ok"}, // A98
+		{"dies after its Content-Length", `printf 'Content-Type: text/plain\nContent-Length: 2\n\nok'; kill -SEGV $$`, "", "ok"},
+		{"more than its Content-Length", `printf 'Content-Type: text/plain\nContent-Length: 2\n\nok, and more'; head -c 1048576 /dev/zero`, "", "ok"}, // A80
+	}
+	for _, row := range rows {
+		for _, phase := range []string{"", slow} {
+			t.Run(row.name+" "+phase, func(t *testing.T) {
+				p, _ := program(t, shell(t, phase+row.script))
+				begun := time.Now()
+				resp, body, err := answer(t, p, request("POST", row.post))
+				if err != nil {
+					t.Fatalf("%v (%q)", err, cgi.AsError(err).Stderr)
+				}
+				if body != row.want {
+					t.Errorf("body of %d bytes, %.40q…, want %d, %.40q…", len(body), body, len(row.want), row.want)
+				}
+				if v := resp.Header.Get("X-Long"); v != "" && v != long {
+					t.Errorf("a long field of %d bytes, want %d", len(v), len(long))
+				}
+				if took := time.Since(begun); took > 30*time.Second {
+					t.Errorf("took %v", took)
+				}
+			})
+		}
+	}
+}
+
+// TestProgramFinishesAfterLength: a program whose response has a length may go on
+// when it has given it, as one without a length may; its end is accounted for.
+func TestProgramFinishesAfterLength(t *testing.T) {
+	for _, phase := range []string{"", slow} {
+		mark := filepath.Join(t.TempDir(), "mark")
+		p, log := program(t, shell(t, phase+`printf 'Content-Type: text/plain\nContent-Length: 2\n\nok'; sleep 0.1; echo done >`+mark+`; exit 5`))
+		p.Times.Linger = 10 * time.Second
+		req := request("GET", "")
+		if _, body, err := answer(t, p, req); err != nil || body != "ok" {
+			t.Fatalf("%q, %v", body, err)
+		}
+		if text, err := os.ReadFile(mark); err != nil || string(text) != "done\n" {
+			t.Errorf("it was ended before it was done: %q, %v", text, err)
+		}
+		if a := req.Account; !a.HaveExit || a.Exit.Code != 5 || a.Failure != nil {
+			t.Errorf("account: exit %v (known %v), failure %v; want exit status 5", a.Exit, a.HaveExit, a.Failure)
+		}
+		if !strings.Contains(log.String(), "script ended badly after its response") {
+			t.Errorf("log without its exit status: %s", log)
+		}
+	}
+}
+
+// TestProgramClientGone (A102).
+func TestProgramClientGone(t *testing.T) {
+	rows := []struct {
+		name   string
+		anyway bool
+		header bool // it has sent its header when the client goes
+	}{
+		{"before the header", false, false},
+		{"in the body", false, true},
+		{"before the header, finish anyway", true, false},
+		{"in the body, finish anyway", true, true},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			dir := t.TempDir()
+			begun, mark := filepath.Join(dir, "begun"), filepath.Join(dir, "mark")
+			first, then := "", okHeader
+			if row.header {
+				first, then = okHeader, ""
+			}
+			// The second sleep is beyond the linger: only FinishAnyway bears with it.
+			p, _ := program(t, shell(t, first+`echo x; echo >`+begun+`; sleep 1.5; `+then+`echo done >`+mark))
+			if !row.header {
+				p.Path = shell(t, `echo >`+begun+`; sleep 1.5; `+then+`echo done >`+mark)
+			}
+			p.FinishAnyway = row.anyway
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			gone := make(chan bool)
+			go func() {
+				defer close(gone)
+				eventually(func() bool { _, err := os.Stat(begun); return err == nil })
+				cancel()
+			}()
+			resp, err := p.Respond(ctx, request("GET", ""))
+			<-gone
+			if err == nil {
+				if !row.anyway {
+					_, err = io.ReadAll(resp.Body)
+				}
+				_ = resp.Close()
+				within(t, resp.Gone, "the end of the process")
+			}
+			idle(t)
+			_, missing := os.Stat(mark)
+			if row.anyway && (err != nil || missing != nil) {
+				t.Errorf("it did not finish: %v, %v", err, missing)
+			}
+			if !row.anyway {
+				isError(t, err, cgi.ClientGone)
+				if missing == nil {
+					t.Errorf("it ran to its end")
+				}
+			}
+		})
+	}
+}
+
+// TestProgramStdinStall: a program that reads slowly is none that does not read.
+func TestProgramStdinStall(t *testing.T) {
+	body := strings.Repeat("x", 512<<10)
+	t.Run("never reads", func(t *testing.T) {
+		p, _ := program(t, shell(t, `sleep 0.6; `+okHeader+`wc -c`))
+		p.Times.Stdin = 200 * time.Millisecond
+		_, got, err := answer(t, p, request("POST", body))
+		if err != nil || strings.TrimSpace(got) == "524288" {
+			t.Errorf("%q, %v: want fewer bytes than the body has", got, err)
+		}
+	})
+	t.Run("reads slowly", func(t *testing.T) {
+		// Each read makes room for one page; each piece of 64 KiB takes longer than the limit.
+		p, _ := program(t, shell(t, okHeader+`n=0; while [ $n -lt 40 ]; do dd bs=4096 count=1 of=/dev/null 2>/dev/null; sleep 0.03; n=$((n+1)); done; wc -c`))
+		p.Times.Stdin = 400 * time.Millisecond
+		_, got, err := answer(t, p, request("POST", body))
+		if err != nil || strings.TrimSpace(got) != "360448" {
+			t.Errorf("%q, %v: want 360448 of 524288 bytes to be left", got, err)
+		}
+	})
+}
+
+// TestProgramBodyTimeout: the client's body that does not come in time has a status
+// of its own.
+func TestProgramBodyTimeout(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	defer theirs.Close()
+	_ = ours.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	p, _ := program(t, shell(t, `cat >/dev/null; `+okHeader))
+	req := request("POST", "x")
+	req.Body, req.ContentLength = ours, 10
+	_, _, err := answer(t, p, req)
+	if e := isError(t, err, cgi.BodyTimeout); e.StatusCode() != 408 {
+		t.Errorf("status %d, want 408", e.StatusCode())
+	}
+}
+
+// TestProgramIdleAfterExit: once it has ended, silence is the end, not a time-out,
+// even where idle_timeout is the shorter of the two.
+func TestProgramIdleAfterExit(t *testing.T) {
+	p, _ := program(t, shell(t, okHeader+`printf ok; sleep 60 & sleep 0.1`))
+	p.Times.Idle, p.Times.Linger = 300*time.Millisecond, 3*time.Second
+	if _, body, err := answer(t, p, request("GET", "")); err != nil || body != "ok" {
+		t.Errorf("%q, %v", body, err)
+	}
+}
+
+// TestProgramMemoryBound: endless output without a header costs little.
+func TestProgramMemoryBound(t *testing.T) {
+	p, _ := program(t, shell(t, `exec tr '\0' a </dev/zero`))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, _, err := answer(t, p, request("GET", ""))
+	runtime.ReadMemStats(&after)
+	isError(t, err, cgi.BadOutput)
+	if grown := after.TotalAlloc - before.TotalAlloc; grown > 4<<20 {
+		t.Errorf("%d bytes were allocated", grown)
+	}
+}
+
+// TestProgramServerStops: who is cut off by the server's end is not told that he
+// went away himself.
+func TestProgramServerStops(t *testing.T) {
+	rows := []struct {
+		name, script string
+		kind         cgi.Kind
+	}{
+		{"before the header", `sleep 60`, cgi.Busy},
+		{"in the body", okHeader + `echo x; sleep 60`, cgi.Truncated},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			p, _ := program(t, shell(t, row.script))
+			p.Spawner = &stopping{Exec: spawner}
+			_, _, err := answer(t, p, request("GET", ""))
+			isError(t, err, row.kind, "the server stops")
+		})
+	}
+}
+
+// stopping stops each process soon after its start, as Exec.Close does.
+type stopping struct{ *process.Exec }
+
+func (s *stopping) Spawn(ctx context.Context, c *process.Command) (*process.Process, error) {
+	p, err := s.Exec.Spawn(ctx, c)
+	if err == nil {
+		time.AfterFunc(200*time.Millisecond, func() { p.Stop("the server stops") })
+	}
+	return p, err
+}

@@ -1,0 +1,319 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// patience is how long a command waits for what must happen.
+const patience = 20 * time.Second
+
+// server is a gatehouse that runs in the background of a script.
+type server struct {
+	cmd  *exec.Cmd
+	done chan struct{} // closed when it has ended
+	err  error         // of Wait; read it after done
+
+	mu   sync.Mutex
+	text bytes.Buffer // its standard error
+}
+
+func (s *server) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *server) stderr() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
+// await waits until its standard error has pattern in it.
+func (s *server) await(ts *testscript.TestScript, pattern string) {
+	re := regexp.MustCompile(pattern)
+	for deadline := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
+		if re.MatchString(s.stderr()) {
+			return
+		}
+		select {
+		case <-s.done:
+			if !re.MatchString(s.stderr()) {
+				ts.Fatalf("ended (%v) without %q on its standard error:\n%s", s.err, pattern, s.stderr())
+			}
+			return
+		default:
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("no %q on its standard error:\n%s", pattern, s.stderr())
+		}
+	}
+}
+
+var (
+	serversMu sync.Mutex
+	servers   = map[*testscript.TestScript]map[string]*server{}
+)
+
+func named(ts *testscript.TestScript, name string) *server {
+	serversMu.Lock()
+	defer serversMu.Unlock()
+	s := servers[ts][name]
+	if s == nil {
+		ts.Fatalf("no server %q was started", name)
+	}
+	return s
+}
+
+// startServer is "start NAME ARG...": gatehouse with these arguments, in the
+// background. $URL, $URL2 ... are what it listens on.
+func startServer(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: start NAME ARG...")
+	}
+	s := launch(ts, args)
+	s.await(ts, "Ctrl-C stops it\n")
+	for n, m := range regexp.MustCompile(`on (http://[^ \n]+)/\n`).FindAllStringSubmatch(s.stderr(), -1) {
+		name := "URL"
+		if n > 0 {
+			name += strconv.Itoa(n + 1)
+		}
+		ts.Setenv(name, m[1])
+	}
+	fmt.Fprint(ts.Stderr(), s.stderr())
+}
+
+// startRun is "startrun NAME ARG...": as start, for a program that says "runs" on
+// its standard error.
+func startRun(ts *testscript.TestScript, neg bool, args []string) {
+	launch(ts, args).await(ts, "stderr: runs\n")
+}
+
+func launch(ts *testscript.TestScript, args []string) *server {
+	s := &server{done: make(chan struct{})}
+	s.cmd = exec.Command(program(ts), args[1:]...)
+	s.cmd.Dir, s.cmd.Stderr = ts.MkAbs("."), s
+	s.cmd.Env = environment(ts)
+	ts.Check(s.cmd.Start())
+	go func() { s.err = s.cmd.Wait(); close(s.done) }()
+	serversMu.Lock()
+	if servers[ts] == nil {
+		servers[ts] = map[string]*server{}
+	}
+	servers[ts][args[0]] = s
+	serversMu.Unlock()
+	ts.Defer(func() {
+		_ = s.cmd.Process.Kill()
+		<-s.done
+		ts.Logf("[standard error of %s]\n%s", args[0], s.stderr())
+	})
+	return s
+}
+
+// signalServer is "signal NAME INT|TERM PATTERN": it sends the signal, then waits
+// for PATTERN on the standard error.
+func signalServer(ts *testscript.TestScript, neg bool, args []string) {
+	signals := map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM}
+	if neg || len(args) < 2 || len(args) > 3 || signals[args[1]] == 0 {
+		ts.Fatalf("usage: signal NAME INT|TERM [PATTERN]")
+	}
+	s := named(ts, args[0])
+	ts.Check(s.cmd.Process.Signal(signals[args[1]]))
+	if len(args) == 3 {
+		s.await(ts, args[2])
+	}
+}
+
+// endedServer is "[!] ended NAME": it waits for the end, which is to be with exit
+// status 0, or with "!" with another. Its standard error is then that of the command.
+func endedServer(ts *testscript.TestScript, neg bool, args []string) {
+	s := named(ts, args[0])
+	select {
+	case <-s.done:
+	case <-time.After(patience):
+		ts.Fatalf("%s has not ended", args[0])
+	}
+	fmt.Fprint(ts.Stderr(), s.stderr())
+	if (s.err != nil) != neg {
+		ts.Fatalf("%s: %v", args[0], s.err)
+	}
+}
+
+// fetch makes one request on a connection of its own and writes status line, some
+// fields and body to w.
+func fetch(w io.Writer, url, socket string) error {
+	tr := &http.Transport{DisableKeepAlives: true}
+	defer tr.CloseIdleConnections()
+	if socket != "" {
+		tr.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		}
+	}
+	c := &http.Client{Transport: tr, Timeout: 2 * patience,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := c.Get(url)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	fmt.Fprintf(w, "%s\n", resp.Status)
+	for _, name := range []string{"Content-Type", "Location", "Server"} {
+		if v := resp.Header.Get(name); v != "" {
+			fmt.Fprintf(w, "%s: %s\n", name, v)
+		}
+	}
+	fmt.Fprintln(w)
+	_, err = io.Copy(w, resp.Body)
+	return err
+}
+
+// get is "get URL [SOCKET]".
+func get(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: get URL [SOCKET]")
+	}
+	socket := ""
+	if len(args) == 2 {
+		socket = ts.MkAbs(args[1])
+	}
+	if err := fetch(ts.Stdout(), args[0], socket); (err != nil) != neg {
+		ts.Fatalf("get %s: %v", args[0], err)
+	}
+}
+
+// background is a request whose answer has begun.
+type background struct {
+	text  bytes.Buffer
+	begun chan struct{}
+	done  chan struct{}
+	err   error
+}
+
+// Write waits for the body's first byte: what comes before is written at once.
+func (b *background) Write(p []byte) (int, error) {
+	n, err := b.text.Write(p)
+	if b.begun != nil && bytes.Contains(b.text.Bytes(), []byte("begin")) {
+		close(b.begun)
+		b.begun = nil
+	}
+	return n, err
+}
+
+var pending sync.Map // *testscript.TestScript -> *background
+
+// getInBackground is "getbg URL": it returns when "begin" has come.
+func getInBackground(ts *testscript.TestScript, neg bool, args []string) {
+	b := &background{begun: make(chan struct{}), done: make(chan struct{})}
+	begun := b.begun
+	pending.Store(ts, b)
+	go func() { b.err = fetch(b, args[0], ""); close(b.done) }()
+	ts.Defer(func() { <-b.done })
+	select {
+	case <-begun:
+	case <-b.done:
+		ts.Fatalf("get %s ended too early: %v\n%s", args[0], b.err, b.text.String())
+	case <-time.After(patience):
+		ts.Fatalf("get %s: nothing came", args[0])
+	}
+}
+
+// gotInBackground is "[!] got": what the request got, which with "!" was cut short.
+func gotInBackground(ts *testscript.TestScript, neg bool, _ []string) {
+	v, ok := pending.Load(ts)
+	if !ok {
+		ts.Fatalf("no getbg before")
+	}
+	b := v.(*background)
+	select {
+	case <-b.done:
+	case <-time.After(patience):
+		ts.Fatalf("the answer has not ended")
+	}
+	_, _ = ts.Stdout().Write(b.text.Bytes())
+	if (b.err != nil) != neg {
+		ts.Fatalf("got: %v", b.err)
+	}
+}
+
+// goneProcess is "gone FILE": the process whose number is in the file ends.
+func goneProcess(ts *testscript.TestScript, neg bool, args []string) {
+	pid, err := strconv.Atoi(strings.TrimSpace(ts.ReadFile(args[0])))
+	ts.Check(err)
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if errors.Is(err, fs.ErrNotExist) || strings.Contains(string(stat), ") Z ") {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("process %d is still there: %s", pid, stat)
+		}
+	}
+}
+
+// emptyFolder is "empty DIR".
+func emptyFolder(ts *testscript.TestScript, neg bool, args []string) {
+	entries, err := os.ReadDir(ts.MkAbs(args[0]))
+	ts.Check(err)
+	for _, e := range entries {
+		ts.Fatalf("%s holds %s", args[0], e.Name())
+	}
+}
+
+// exits is "exits STATUS ARG...": gatehouse with these arguments ends with that
+// status.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: exits STATUS ARG...")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program(ts), args[1:]...)
+	cmd.Dir, cmd.Env = ts.MkAbs("."), environment(ts)
+	cmd.Stdout, cmd.Stderr = ts.Stdout(), ts.Stderr()
+	_ = cmd.Run()
+	if got := strconv.Itoa(cmd.ProcessState.ExitCode()); got != args[0] {
+		ts.Fatalf("gatehouse %q: exit status %s, want %s", args[1:], got, args[0])
+	}
+}
+
+// program is the path of the command under test.
+func program(ts *testscript.TestScript) string {
+	for dir := range strings.SplitSeq(ts.Getenv("PATH"), ":") {
+		if st, err := os.Stat(dir + "/gatehouse"); err == nil && st.Mode().IsRegular() {
+			return dir + "/gatehouse"
+		}
+	}
+	ts.Fatalf("no gatehouse in %s", ts.Getenv("PATH"))
+	return ""
+}
+
+func environment(ts *testscript.TestScript) (env []string) {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR"} {
+		env = append(env, name+"="+ts.Getenv(name))
+	}
+	return append(env, "GORACE="+noSleep)
+}
+
+// executable is "executable FILE...": they may be executed from now on.
+func executable(ts *testscript.TestScript, neg bool, args []string) {
+	for _, name := range args {
+		ts.Check(os.Chmod(ts.MkAbs(name), 0o755))
+	}
+}

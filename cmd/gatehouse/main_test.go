@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(careful{m}, map[string]func(){"gatehouse": main})
+}
+
+// careful runs the tests, then looks for what they have left behind.
+type careful struct{ *testing.M }
+
+func (c careful) Run() int {
+	before := descriptors()
+	code := c.M.Run()
+	if code != 0 {
+		return code
+	}
+	var left []string
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		left = nil
+		if err := goleak.Find(); err != nil {
+			left = append(left, err.Error())
+		}
+		if n := children(); n != "" {
+			left = append(left, "child processes "+n)
+		}
+		// epoll and its wake-up descriptor are opened with the first pipe or socket.
+		if n := descriptors(); n > before+2 {
+			left = append(left, fmt.Sprintf("%d open files, %d before", n, before))
+		}
+		if left == nil {
+			return 0
+		}
+		if time.Now().After(deadline) {
+			fmt.Fprintln(os.Stderr, "left behind:", strings.Join(left, "; "))
+			return 1
+		}
+	}
+}
+
+func descriptors() int {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return 0
+	}
+	return len(entries)
+}
+
+func children() (pids string) {
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return ""
+	}
+	for _, task := range tasks {
+		b, err := os.ReadFile("/proc/self/task/" + task.Name() + "/children")
+		if err == nil {
+			pids += string(b)
+		}
+	}
+	return pids
+}
+
+// noSleep keeps programs built with -race from waiting a second as they end.
+const noSleep = "atexit_sleep_ms=0"
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("GORACE", noSleep)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"startrun":   startRun,
+			"start":      startServer,
+			"signal":     signalServer,
+			"ended":      endedServer,
+			"exits":      exits,
+			"executable": executable,
+			"get":        get,
+			"getbg":      getInBackground,
+			"got":        gotInBackground,
+			"gone":       goneProcess,
+			"empty":      emptyFolder,
+		},
+	})
+}

@@ -1,0 +1,289 @@
+package gatehouse_test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A host is a running gatehouse with its folders.
+type host struct {
+	dir       string // holds all of the following
+	htdocs    string
+	scripts   string
+	spool     string // spool_dir, to be empty
+	temp      string // TMPDIR, to be empty
+	tag       string // INTEGRATION_RUN in the environment of every program
+	listening string // host:port of its own listener
+	server    string // host:port that clients connect to
+	client    *http.Client
+	idle      []string // its open files when nothing is asked of it
+
+	cmd     *exec.Cmd
+	mu      sync.Mutex
+	said    bytes.Buffer // its standard error
+	started chan string  // the address that its start-up lines name
+	silent  chan struct{}
+
+	dialed []net.Conn // by the trial that runs
+}
+
+// startHost starts the program with a configuration for all trials, and stops it
+// when the test ends.
+func startHost(t *testing.T, f front, b back) *host {
+	t.Helper()
+	dir := t.TempDir()
+	h := &host{
+		dir: dir, htdocs: filepath.Join(dir, "htdocs"), scripts: filepath.Join(dir, "cgi-bin"),
+		spool: filepath.Join(dir, "spool"), temp: filepath.Join(dir, "tmp"),
+		tag:     fmt.Sprintf("%d-%d", os.Getpid(), time.Now().UnixNano()),
+		started: make(chan string, 1), silent: make(chan struct{}),
+	}
+	for _, d := range []string{h.htdocs, h.scripts, h.spool, h.temp, h.path("git"), h.path("awstats")} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.installScripts(t)
+	write(t, h.path("gatehouse.toml"), h.configuration(f, b), 0o644)
+	h.start(t)
+	t.Cleanup(func() { h.stop(t) })
+	h.server = f.server(h)
+	h.client = &http.Client{
+		Timeout:       2 * time.Minute,
+		Transport:     &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 256},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	h.good(t)
+	h.client.CloseIdleConnections()
+	h.idle = h.quiet()
+	return h
+}
+
+func (h *host) path(name string) string { return filepath.Join(h.dir, name) }
+
+func (h *host) url(path string) string { return "http://" + h.server + path }
+
+func write(t *testing.T, path, text string, mode os.FileMode) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, mode); err != nil { // whatever the umask is
+		t.Fatal(err)
+	}
+}
+
+// installScripts fills the folder of scripts: from testdata, compiled, and those that
+// would not survive in a repository.
+func (h *host) installScripts(t *testing.T) {
+	t.Helper()
+	files, err := filepath.Glob("testdata/cgi-bin/*")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("testdata/cgi-bin: %d files, %v", len(files), err)
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(h.scripts, filepath.Base(f)), string(text), 0o755)
+	}
+	write(t, filepath.Join(h.scripts, "crlf.sh"), "#!/bin/sh\r\necho 'Content-Type: text/plain'\r\n", 0o755)
+	write(t, filepath.Join(h.scripts, "homeless.sh"), "#!/nonexistent/interpreter\nthe secret source\n", 0o755)
+	write(t, filepath.Join(h.scripts, "shy.sh"), "#!/bin/sh\necho the secret source\n", 0o644)
+	write(t, filepath.Join(h.htdocs, "index.html"), "<p>static\n", 0o644)
+	if _, ok := installed("gcc", "libc6-dev"); !ok {
+		return
+	}
+	sources, _ := filepath.Glob("testdata/c/*.c")
+	for _, src := range sources {
+		to := filepath.Join(h.scripts, strings.TrimSuffix(filepath.Base(src), ".c"))
+		if out, err := exec.Command("gcc", "-Wall", "-Wextra", "-Werror", "-O1", "-o", to, src).CombinedOutput(); err != nil {
+			t.Fatalf("gcc %s: %v\n%s", src, err, out)
+		}
+	}
+}
+
+// configuration is the text of the configuration file.
+func (h *host) configuration(f front, b back) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "listen = [%q]\nlog = %q\naccess_log = %q\n", f.listen, h.path("error.log"), h.path("access.log"))
+	fmt.Fprintf(&text, "spool_dir = %q\nspool_memory = \"64KiB\"\nqueue_timeout = \"60s\"\n", h.spool)
+	fmt.Fprintf(&text, "shutdown_timeout = \"5s\"\nenv = { INTEGRATION_RUN = %q }\n\n[[site]]\nroot = %q\n", h.tag, h.htdocs)
+	route := func(path, program, more string) {
+		fmt.Fprintf(&text, "\n  [[site.route]]\n  path = %q\n  %s\n  %s\n", path, b.handler(program), more)
+	}
+	route("/cgi-bin/", h.scripts+"/", "linger = \"500ms\"")
+	route("/nph/", h.scripts+"/", "nph = true")
+	route("/small/", h.scripts+"/", "max_body = \"1MiB\"")
+	route("/exact/", h.scripts+"/", "accept_path_info = false")
+	route("/slow/", h.scripts+"/", "header_timeout = \"1s\"\n  idle_timeout = \"1s\"\n  kill_grace = \"300ms\"")
+	if _, ok := installed("git"); ok {
+		route("/git/", whereIs["git"], fmt.Sprintf("env = { GIT_PROJECT_ROOT = %q, GIT_HTTP_EXPORT_ALL = \"1\" }", h.path("git")))
+	}
+	if _, ok := installed("gitweb"); ok {
+		route("/gitweb", whereIs["gitweb"], fmt.Sprintf("env = { GITWEB_CONFIG = %q }", h.path("gitweb.conf")))
+	}
+	if _, ok := installed("awstats"); ok {
+		route("/stats", whereIs["awstats"], fmt.Sprintf("env = { AWSTATS_ENABLE_CONFIG_DIR = %q }", h.path("awstats")))
+	}
+	return text.String()
+}
+
+// start starts the process, in an environment with things that no program may
+// inherit (A26), and waits until it says where it listens.
+func (h *host) start(t *testing.T) {
+	t.Helper()
+	h.cmd = exec.Command(binary, "serve", "-c", h.path("gatehouse.toml"))
+	h.cmd.Dir = h.dir
+	h.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + h.temp, "HOME=" + h.dir,
+		"LD_LIBRARY_PATH=" + h.temp, "SECRET=not for programs", "HTTP_PROXY=http://proxy.invalid/"}
+	pipe, err := h.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(h.silent)
+		lines := bufio.NewScanner(pipe)
+		for lines.Scan() {
+			h.hear(lines.Text())
+		}
+	}()
+	select {
+	case h.listening = <-h.started:
+	case <-h.silent:
+		t.Fatalf("it ended: %v\n%s", h.cmd.Wait(), h.heard())
+	case <-time.After(patience):
+		_ = h.cmd.Process.Kill()
+		t.Fatalf("it does not start: %v\n%s", h.cmd.Wait(), h.heard())
+	}
+}
+
+var startLine = regexp.MustCompile(`^gatehouse: on http://([^/]+)/$`)
+
+func (h *host) hear(line string) {
+	if m := startLine.FindStringSubmatch(line); m != nil {
+		h.started <- m[1]
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.said.Len() < 1<<20 {
+		h.said.WriteString(line + "\n")
+	}
+}
+
+func (h *host) heard() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.said.String()
+}
+
+// stop ends the host as a supervisor does, and holds it to leaving nothing.
+func (h *host) stop(t *testing.T) {
+	if h.client != nil {
+		h.client.CloseIdleConnections()
+	}
+	if err := h.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Errorf("SIGTERM: %v", err)
+	}
+	select {
+	case <-h.silent:
+	case <-time.After(patience):
+		t.Errorf("it still runs %v after SIGTERM", patience)
+		_ = h.cmd.Process.Kill()
+		<-h.silent
+	}
+	if err := h.cmd.Wait(); err != nil {
+		t.Errorf("after SIGTERM: %v", err)
+	}
+	log, err := os.ReadFile(h.path("error.log")) // net/http tells of panics there
+	if said := h.heard(); err != nil || strings.Contains(said, "DATA RACE") || strings.Contains(said+string(log), "panic") {
+		t.Errorf("%v; it said:\n%s", err, said)
+	}
+	if left := h.programs(); len(left) > 0 {
+		t.Errorf("programs outlive the host: %q", left)
+	}
+	for _, dir := range []string{h.spool, h.temp} {
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("in %s: %v, %v", dir, left, err)
+		}
+	}
+	if t.Failed() {
+		t.Logf("the end of the error log:\n%s", tail(h.path("error.log")))
+	}
+}
+
+// programs lists the command lines of all processes that the host has started, and
+// their descendants, wherever they hide: they all have the tag.
+func (h *host) programs() (found []string) {
+	mark := []byte("INTEGRATION_RUN=" + h.tag + "\x00")
+	files, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, f := range files {
+		if env, err := os.ReadFile(f); err == nil && bytes.Contains(append(env, 0), mark) {
+			line, _ := os.ReadFile(filepath.Join(filepath.Dir(f), "cmdline"))
+			found = append(found, filepath.Base(filepath.Dir(f))+" "+string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
+		}
+	}
+	return append(found, childrenOf(h.cmd.Process.Pid)...)
+}
+
+// quiet returns the open files of the host once no connection is among them.
+func (h *host) quiet() (open []string) {
+	eventually(func() bool {
+		open = descriptors(h.cmd.Process.Pid)
+		return len(h.connections(open)) == 1 // the listener
+	})
+	return open
+}
+
+// connections are the sockets among open files.
+func (h *host) connections(open []string) []string {
+	return slices.DeleteFunc(slices.Clone(open), func(s string) bool { return !strings.Contains(s, "socket:") })
+}
+
+// settled fails the test unless all that the host did for it is over soon: processes
+// are gone, files closed, bodies dropped.
+func (h *host) settled(t *testing.T) {
+	t.Helper()
+	h.client.CloseIdleConnections()
+	for _, conn := range h.dialed {
+		_ = conn.Close()
+	}
+	h.dialed = nil
+	var programs, open, spooled []string
+	if !eventually(func() bool {
+		programs, open = h.programs(), descriptors(h.cmd.Process.Pid)
+		spooled, _ = filepath.Glob(h.spool + "/*")
+		return len(programs) == 0 && len(open) <= len(h.idle) && len(spooled) == 0
+	}) {
+		t.Errorf("after the test\nprocesses: %q\nspool files: %q\nopen: %q\nbefore: %q", programs, spooled, open, h.idle)
+	}
+}
+
+// dial connects to the host; the connection ends with the trial.
+func (h *host) dial(t *testing.T) *net.TCPConn {
+	t.Helper()
+	conn, err := net.DialTimeout("tcp", h.server, patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.dialed = append(h.dialed, conn)
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	return conn.(*net.TCPConn)
+}

@@ -1,0 +1,147 @@
+package site_test
+
+import (
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"testing"
+
+	"gatehouse/internal/site"
+)
+
+const logConfig = `
+[[site]]
+root = "DIR/htdocs"
+
+  [[site.route]]
+  path = "/cgi-bin/"
+  cgi = "DIR/cgi-bin/"
+  processes = 1
+`
+
+// keyOf returns the value of a field in a line, and whether it has the field.
+func keyOf(line, key string) (string, bool) {
+	m := regexp.MustCompile(`(?:^| )` + key + `=("(?:[^"\\]|\\.)*"|\S*)`).FindStringSubmatch(line)
+	if m == nil {
+		return "", false
+	}
+	return m[1], true
+}
+
+func TestAccessLogFields(t *testing.T) {
+	dir := tree(t, files{
+		"htdocs/hello.txt": "hello",
+		"cgi-bin/ok":       script(okHeader, "echo body"),
+		"cgi-bin/fails":    script(okHeader, "exit 3"),
+		"cgi-bin/silent":   script("exit 4"),
+	})
+	s := start(t, dir, logConfig)
+	for n, tt := range []struct {
+		name, method, target string
+		want                 map[string]string // "*": any value; "": not there
+	}{
+		{"file", "GET", "/hello.txt?q", map[string]string{
+			"client": "127.0.0.1", "method": "GET", "uri": "/hello.txt?q", "status": "200", "bytes": "5", "total": "*",
+			"site": "default", "route": "(files)", "script": dir + "/htdocs/hello.txt", "request": "*", "pid": "", "exit": "", "failure": "", "queue": ""}},
+		{"script", "GET", "/cgi-bin/ok", map[string]string{
+			"status": "200", "bytes": "5", "route": "/cgi-bin/", "script": dir + "/cgi-bin/ok",
+			"pid": "*", "start": "*", "first": "*", "total": "*", "exit": `"exit status 0"`, "cpu": "*", "failure": ""}},
+		{"head", "HEAD", "/cgi-bin/ok", map[string]string{"method": "HEAD", "status": "200", "bytes": "0"}},
+		{"bad end", "GET", "/cgi-bin/fails", map[string]string{"status": "200", "exit": `"exit status 3"`}},
+		{"no output", "GET", "/cgi-bin/silent", map[string]string{"status": "502", "failure": "no-output", "exit": `"exit status 4"`, "pid": "*"}},
+		{"missing", "GET", "/nothing", map[string]string{"status": "404", "failure": "not-found", "pid": ""}},
+		{"refused by the handler", "GET", "/%00", map[string]string{"client": "127.0.0.1", "status": "400", "uri": "/%00", "failure": "bad-request"}},
+		{"refused by the listener", "GET", "/" + strings.Repeat("x", 9000), map[string]string{"client": "127.0.0.1", "status": "414", "failure": "bad-request", "reason": "*"}},
+		{"no site's method", "TRACE", "/hello.txt", map[string]string{"status": "405", "method": "TRACE", "failure": "bad-request"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s.do(t, request(tt.method, tt.target))
+			line := s.lastAccess(t, n+1)
+			for key, want := range tt.want {
+				got, ok := keyOf(line, key)
+				switch {
+				case want == "" && ok, want != "" && !ok, want != "*" && want != got:
+					t.Errorf("%s is %q (%v), want %q in %s", key, got, ok, want, line)
+				}
+			}
+		})
+	}
+}
+
+// Waiting for a turn is told, and that it took some time.
+func TestAccessLogQueue(t *testing.T) {
+	dir := tree(t, files{"htdocs/": "", "cgi-bin/slow": script("sleep 0.3", okHeader)})
+	s := start(t, dir, logConfig)
+	done := make(chan struct{}, 2)
+	for range 2 {
+		go func() {
+			s.get(t, "/cgi-bin/slow")
+			done <- struct{}{}
+		}()
+	}
+	<-done
+	<-done
+	line := s.lastAccess(t, 2)
+	if got, ok := keyOf(line, "queue"); !ok || !strings.HasSuffix(got, "ms") || strings.HasPrefix(got, "0.") {
+		t.Errorf("queue is %q in %s", got, line)
+	}
+}
+
+// E64: what a client or a script says forges neither a line nor a field, and never
+// reaches a terminal.
+func TestLogsCannotBeForged(t *testing.T) {
+	dir := tree(t, files{"htdocs/": "", "cgi-bin/\xff\x9b x=1": script(okHeader),
+		"cgi-bin/says": script(`printf 'time=1 status=200\r\nlevel=ERROR msg=forged\033[2J\n' >&2`, `printf 'Bad\033[2J\r\nforged: x\n\n'`)})
+	s := start(t, dir, logConfig)
+	n := 0
+	for _, r := range []string{
+		request("GET", "/%0d%0atime=forged"), request("GET", "/x\x1b[2J"), request("GET", "/\xc2\x9b31m"),
+		request("GET", `/"%20status=200%20x="`), request("GET", `/" status=999`), request("GET\x1b", "/"), request(`G=1"`, "/"),
+		request("GET", "/x", "Host: a;b='c"), request("GET", "/x", "X: \x1b[2J"), request("GET", "/x?a=\xe2\x80\xae"),
+		request("GET", "/cgi-bin/%ff%9b%20x=1"), request("GET", "/cgi-bin/says"),
+	} {
+		conn := s.dial(t)
+		_, _ = io.WriteString(conn, r)
+		_, _ = io.Copy(io.Discard, conn)
+		_ = conn.Close()
+		n++
+		s.lastAccess(t, n) // one line for each
+	}
+	line := regexp.MustCompile(`^time=\S+ client=127\.0\.0\.1 (?:[a-z]+=(?:"(?:[^"\\]|\\.)*"|[^\s"]*) ?)+$`)
+	for text := range strings.Lines(s.access.String()) {
+		text = strings.TrimSuffix(text, "\n")
+		if !line.MatchString(text) {
+			t.Errorf("not a line of fields: %q", text)
+		}
+		if strings.Count(text, " status=") != 1 && !strings.Contains(text, `uri="`) && !strings.Contains(text, `script="`) {
+			t.Errorf("more than one status: %q", text)
+		}
+	}
+	for name, text := range map[string]string{"access log": s.access.String(), "log": s.log.String()} {
+		for _, c := range []byte(text) {
+			if c != '\n' && (c < ' ' || c >= 0x7f) {
+				t.Fatalf("the %s has the byte %q in it:\n%q", name, c, text)
+			}
+		}
+	}
+	for text := range strings.Lines(s.log.String()) {
+		if !regexp.MustCompile(`^time=\S+ level=(WARN|ERROR) msg=("script failed"|stderr) `).MatchString(text) {
+			t.Errorf("forged: %q", text)
+		}
+	}
+}
+
+// Without a log nothing is written, and nothing breaks.
+func TestNoAccessLog(t *testing.T) {
+	dir := tree(t, files{"htdocs/hello.txt": "hello", "cgi-bin/": ""})
+	s := start(t, dir, logConfig, func(o *site.Options) { o.AccessLog = nil })
+	for target, want := range map[string]int{"/hello.txt": 200, "/" + strings.Repeat("x", 9000): 414} {
+		if got := s.get(t, target); got.StatusCode != want {
+			t.Errorf("%.20s is %d, want %d", target, got.StatusCode, want)
+		}
+	}
+	if got := fmt.Sprint(s.access); strings.Contains(got, "status") {
+		t.Errorf("written: %s", got)
+	}
+}

@@ -1,0 +1,173 @@
+package process_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"gatehouse/process"
+)
+
+// listFDs prints the descriptors of a shell; the folder that it reads is closed
+// again when it looks which of them there are.
+const listFDs = `for f in /proc/$$/fd/*; do if [ -e $f ] || [ -L $f ]; then echo ${f##*/}; fi; done`
+
+// host runs a fake in our session, which is an Exec's user of its own.
+func host(t *testing.T, files []*os.File, name string, args ...string) string {
+	t.Helper()
+	var out, errs bytes.Buffer
+	c := exec.Cmd{
+		Path: self(), Args: append([]string{"fake:" + name}, args...), Env: os.Environ(),
+		Stdout: &out, Stderr: &errs, ExtraFiles: files,
+	}
+	err := c.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) || errs.Len() > 0 {
+		t.Fatalf("%s %q: %v, %s", name, args, err, errs.Bytes())
+	}
+	return out.String()
+}
+
+// F32: descriptors 0, 1 and 2, while others come and go in this process.
+func TestDescriptorsParallel(t *testing.T) {
+	e := open(t, &process.Exec{})
+	var wg, noise sync.WaitGroup
+	stop := make(chan struct{})
+	for range 2 {
+		noise.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if r, w, err := os.Pipe(); err == nil {
+					r.Close()
+					w.Close()
+				}
+			}
+		})
+	}
+	for range 100 {
+		p, out := spawnOut(t, e, sh(listFDs))
+		wg.Go(func() {
+			if got := out.rest(); got != "0\n1\n2\n" {
+				t.Errorf("descriptors are %q", got)
+			}
+			p.End()
+			<-p.Gone()
+		})
+	}
+	wg.Wait()
+	close(stop)
+	noise.Wait()
+}
+
+// F32: what this process has inherited itself is not passed on.
+func TestDescriptorsInherited(t *testing.T) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	files := []*os.File{null, null, null, null, null, null, null, null}
+	if got := host(t, files, "host", listFDs); got != "0\n1\n2\n" {
+		t.Errorf("descriptors are %q", got)
+	}
+}
+
+const signals = `grep -E "^(SigBlk|SigIgn)" /proc/self/status`
+
+const noSignals = "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n"
+
+// F31: no signal is blocked or ignored.
+func TestSignals(t *testing.T) {
+	e := open(t, &process.Exec{})
+	if got, _ := run(t, e, sh("exec "+signals)); got != noSignals {
+		t.Errorf("got %q, want %q", got, noSignals)
+	}
+}
+
+// F31: not even where this process was started with every signal ignored.
+func TestSignalsIgnored(t *testing.T) {
+	if got := host(t, nil, "ignorant", "exec "+signals); got != noSignals {
+		t.Errorf("got %q, want %q", got, noSignals)
+	}
+}
+
+// F31: or blocked, if it does what BlockedSignals says.
+func TestSignalsBlocked(t *testing.T) {
+	want := "some are blocked\n" + noSignals
+	if got := host(t, nil, "blocked", "first", "exec "+signals); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if mask, err := process.BlockedSignals(); mask != 0 || err != nil {
+		t.Errorf("BlockedSignals: %x, %v, want none", mask, err)
+	}
+}
+
+// F34: the address space.
+func TestLimitMemory(t *testing.T) {
+	e := open(t, &process.Exec{})
+	// The read waits for our word, so that the limit is set before.
+	c := sh("read go; x=aaaaaaaa; while [ ${#x} -lt 134217728 ]; do x=$x$x; done; echo has it")
+	for _, test := range []struct {
+		name   string
+		memory int64
+		want   string
+	}{{"none", 0, "has it\n"}, {"64 MiB", 64 << 20, ""}} {
+		t.Run(test.name, func(t *testing.T) {
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			with := *c
+			with.Stdin, with.Limits.Memory = r, test.memory
+			p, out := spawnOut(t, e, &with)
+			w.Close()
+			if got := out.rest(); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+			if exit := exitOf(t, p); exit.Success() != (test.memory == 0) {
+				t.Errorf("got %v", exit)
+			}
+		})
+	}
+}
+
+// F34: the processor time.
+func TestLimitCPU(t *testing.T) {
+	e := open(t, &process.Exec{})
+	c := sh("while :; do :; done")
+	c.Limits.CPU = 300 * time.Millisecond // rounded up
+	p := spawn(t, e, c)
+	exit := exitOf(t, p)
+	if exit.Signal != syscall.SIGXCPU {
+		t.Errorf("got %v, want SIGXCPU", exit)
+	}
+	if used := exit.User + exit.System; used < 500*time.Millisecond {
+		t.Errorf("ended after %v, the limit is a second", used)
+	}
+}
+
+// A limit that was inherited is not raised, not even by root.
+func TestLimitNotRaised(t *testing.T) {
+	script := `until grep -q "cpu time *[0-9]" /proc/$$/limits; do :; done; sleep 0.1; grep "cpu time" /proc/$$/limits`
+	for _, test := range []struct{ name, ask, want string }{
+		{"more", "100", "50 50"}, {"the same", "50", "50 50"}, {"less", "20", "20 21"}, {"nothing", "0", "50 50"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := strings.Fields(host(t, nil, "limited", script, test.ask))
+			if len(got) != 6 || strings.Join(got[3:5], " ") != test.want {
+				t.Errorf("asked for %s s within 50: got %q, want %s", test.ask, got, test.want)
+			}
+		})
+	}
+}

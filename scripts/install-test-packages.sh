@@ -1,0 +1,77 @@
+#!/bin/sh
+# Installs the Debian packages that the tests use, as far as they are missing. It never
+# fails: where it may not or cannot install, it says what is missing and what is skipped.
+set -u
+
+# package, a space, the tests that need it
+wanted='git TestIntegration: git
+gitweb TestIntegration: gitweb
+awstats TestIntegration: awstats
+perl TestIntegration: CGI.pm, awstats, gitweb
+libcgi-pm-perl TestIntegration: CGI.pm, gitweb
+python3 TestIntegration: FieldStorage
+gcc the race detector; TestIntegration: all with programs in C
+libc6-dev the race detector; TestIntegration: all with programs in C
+mawk TestIntegration: awk
+curl TestIntegration: Expect
+util-linux TestIntegration: daemon, grandchildren'
+
+missing() {
+	echo "$wanted" | while read -r package tests; do
+		case $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) in
+		installed) ;;
+		*) echo "$package" ;;
+		esac
+	done
+}
+
+# give_up WHY tells what the lack means.
+give_up() {
+	echo "install-test-packages: $1" >&2
+	echo "$wanted" | while read -r package tests; do
+		if echo "$lack" | grep -qx "$package"; then
+			echo "install-test-packages: $package is missing; skipped for it: $tests" >&2
+		fi
+	done
+	exit 0
+}
+
+if ! command -v dpkg-query >/dev/null; then
+	lack=$(echo "$wanted" | cut -d' ' -f1)
+	echo 'install-test-packages: this is no Debian system; tests whose programs are not found are skipped' >&2
+	exit 0
+fi
+lack=$(missing)
+[ -z "$lack" ] && exit 0
+
+root=
+if [ "$(id -u)" != 0 ]; then
+	sudo -n true 2>/dev/null || give_up 'only root may install packages'
+	root='sudo -n'
+fi
+
+# Packages must not start services. Debian asks this file before it does.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+	trap '$root rm -f "$policy"' EXIT
+	trap 'exit 1' HUP INT TERM
+	printf '#!/bin/sh\nexit 101\n' | $root tee "$policy" >/dev/null && $root chmod 755 "$policy" ||
+		give_up "cannot write $policy"
+fi
+
+apt() {
+	$root env DEBIAN_FRONTEND=noninteractive timeout 300 apt-get -q \
+		-o DPkg::Lock::Timeout=120 -o Acquire::Retries=2 "$@" </dev/null
+}
+
+# The lists on the machine may do, or be too old, or not be there.
+log=$(mktemp)
+# shellcheck disable=SC2086 # one word for each package
+if ! apt install -y --no-install-recommends $lack >"$log" 2>&1; then
+	apt update >"$log" 2>&1
+	apt install -y --no-install-recommends $lack >>"$log" 2>&1 || tail -n 5 "$log" >&2
+fi
+rm -f "$log"
+
+lack=$(missing)
+[ -z "$lack" ] || give_up 'apt-get did not install everything'

@@ -1,0 +1,4 @@
+#!/bin/sh
+# Reads all of its input before it answers.
+n=$(wc -c)
+printf 'Content-Type: text/plain\n\n%s\n' "$n"

@@ -1,0 +1,3 @@
+#!/bin/sh
+printf 'Content-Type: text/plain\n\n%s\n' $$
+while :; do echo 0123456789012345678901234567890123456789012345678901234567890123456789; done

@@ -1,0 +1,2 @@
+#!/bin/sh
+printf 'Location: /cgi-bin/hello.sh?local\n\n'

@@ -1,0 +1,2 @@
+#!/bin/sh
+printf 'Hello there\n\n'
