@@ -22,11 +22,23 @@ var version = "0.1"
 
 func main() {
 	unblockSignals()
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400) // the heap is small: collecting it often costs more than it gives back
-	}
+	tuneRuntime()
 	syscall.Umask(0o022) // of every program that is started (A96)
 	os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr))
+}
+
+// tuneRuntime sets what the environment does not say. A start holds one of the
+// runtime's processors until the program is loaded, and there may be as many starts
+// at once as the machine has processors: twice as many leave the others for HTTP
+// (measured on 2 cores under load by CGI: static files 1.1 ms, then 0.2 ms). The heap
+// is small, so that collecting it often costs more than it gives back.
+func tuneRuntime() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0))
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
 }
 
 // unblockSignals sees to it that programs do not inherit blocked signals from

@@ -86,8 +86,12 @@ func (s *site) find(urlPath, query string) (*Found, error) {
 	case r.root != nil:
 		return s.findScript(f, matched, rest, query)
 	}
-	// A single script: what follows its path is PATH_INFO.
+	// A single script: what follows its path is PATH_INFO, and the slash at the end
+	// of the route's own path is as well, but asks for nothing more.
 	name := strings.TrimSuffix(matched, "/")
+	if rest == "" {
+		return f.complete(r.config.CGI, name, urlPath[len(name):])
+	}
 	return f.script(r.config.CGI, name, urlPath[len(name):])
 }
 
@@ -95,11 +99,16 @@ func notFound(urlPath string) error {
 	return &cgi.Error{Kind: cgi.NotFound, Reason: fmt.Sprintf("nothing is found at %q", urlPath)}
 }
 
-// script completes f for a script at filename that answers for the path name.
+// script completes f for a script at filename that answers for the path name, if it
+// may have that info.
 func (f *Found) script(filename, name, info string) (*Found, error) {
 	if info != "" && !f.Route.config.AcceptPathInfo { // A48
 		return nil, notFound(name + info)
 	}
+	return f.complete(filename, name, info)
+}
+
+func (f *Found) complete(filename, name, info string) (*Found, error) {
 	f.IsScript, f.File = true, filename
 	f.Script = environ.Script{Name: name, Filename: filename, PathInfo: info, DocumentRoot: f.site.config.Root}
 	if f.Script.DocumentRoot == "" {

@@ -51,6 +51,11 @@ root = "DIR/htdocs"
   static = "DIR/htdocs/uploads/"
 
   [[site.route]]
+  path = "/noinfo-one/"
+  cgi = "DIR/cgi-bin/env"
+  accept_path_info = false
+
+  [[site.route]]
   path = "/noinfo/"
   cgi = "DIR/cgi-bin/"
   accept_path_info = false
@@ -296,6 +301,8 @@ func TestFind(t *testing.T) {
 		{"A48 no path info", "/noinfo/env", 200, ""},
 		{"A48 no path info, but there is", "/noinfo/env/x", 404, ""},
 		{"A48 no path info, but a slash", "/noinfo/env/", 404, ""},
+		{"A48 single script, its own path", "/noinfo-one/", 200, ""},
+		{"A48 single script, and more", "/noinfo-one/x", 404, ""},
 		{"the longest prefix wins", "/one/files/x.jpg", 200, "picture"},
 		{"the longest prefix wins over a script", "/both/x.jpg", 200, "picture"},
 		{"a script beside a prefix", "/both", 200, ""},
