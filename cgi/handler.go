@@ -237,10 +237,12 @@ func (rw *responseWriter) write(resp *Response, software string) bool {
 	switch {
 	case rw.r.Method == http.MethodHead, resp.Status == 204, resp.Status == 205, resp.Status == 304: // A85, A87
 		_, _ = io.Copy(io.Discard, resp.Body) // however it ends: the response is complete
+		rw.arm()
 		return true
 	}
 	var whole bool
 	*sent, whole = rw.copy(rw.w, resp.Body, true)
+	rw.arm() // net/http has still to write, and the silence before the end was the program's
 	if whole && resp.ContentLength >= 0 {
 		_ = rw.rc.Flush() // the client has all: it need not wait for the program's end
 	}

@@ -373,3 +373,40 @@ func TestHandlerInterim(t *testing.T) { // A86
 		t.Errorf("HTTP/1.0: %q", got)
 	}
 }
+
+// silent gives its text, and its end only after a pause.
+type silent struct {
+	io.Reader
+	pause time.Duration
+}
+
+func (s *silent) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	if err == io.EOF {
+		time.Sleep(s.pause)
+	}
+	return n, err
+}
+
+func (s *silent) ReadWithin(p []byte, d time.Duration) (int, error) {
+	if n, err := s.Reader.Read(p); err == nil {
+		return n, nil
+	}
+	return 0, cgi.ErrNothingYet
+}
+
+// TestHandlerSilentProgram: the limit for a client that takes nothing does not run
+// while there is nothing for it to take.
+func TestHandlerSilentProgram(t *testing.T) {
+	h := &cgi.Handler{SendTimeout: 100 * time.Millisecond, Responder: cgi.ResponderFunc(
+		func(_ context.Context, req *cgi.Request) (*cgi.Response, error) {
+			return cgi.ReadResponse(&silent{strings.NewReader("Content-Type: text/plain\n\nbody"), 400 * time.Millisecond}, cgi.ParseLimits{}, nil)
+		})}
+	addr := serve(t, h)
+	for method, end := range map[string]string{"GET": "4\r\nbody\r\n0\r\n\r\n", "HEAD": "\r\n\r\n"} {
+		got := exchange(t, addr, method+" / HTTP/1.1\r\n"+closeHead)
+		if !strings.HasPrefix(got, "HTTP/1.1 200 ") || !strings.HasSuffix(got, end) {
+			t.Errorf("%s: got %q, want %q at its end", method, got, end)
+		}
+	}
+}

@@ -143,8 +143,10 @@ func (o *output) read(p []byte, within time.Duration) (int, error) {
 				o.first.Store(int64(time.Since(o.proc.Start)))
 			}
 			return n, nil
-		case err == io.EOF, limit == lingerLimit:
-			return 0, o.finish()
+		case err == io.EOF:
+			return 0, o.finish(o.times.linger())
+		case limit == lingerLimit: // it was waited for long enough
+			return 0, o.finish(0)
 		case err != nil:
 			o.fail(fmt.Errorf("cgi: reading its output: %w", err))
 		case limit == withinLimit:
@@ -291,9 +293,10 @@ func (o *output) timeout(which limit) {
 }
 
 // finish is called at the end of the output and decides whether it is a good one.
-// A process that has closed its output and lives on has given its response.
-func (o *output) finish() error {
-	o.awaitExit(o.times.linger())
+// A process that has closed its output and lives on has given its response. Its end and
+// its last words are waited for, at most for d.
+func (o *output) finish(d time.Duration) error {
+	o.awaitExit(d)
 	o.over.Store(true)
 	exit, known := o.proc.Exit()
 	if err := o.failure(); err != nil {

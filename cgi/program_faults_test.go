@@ -291,6 +291,20 @@ func TestProgramIdleAfterExit(t *testing.T) {
 	}
 }
 
+// TestProgramLingersOnce: a child that holds both outputs holds up the end of the
+// response for one linger, not for one each (A99).
+func TestProgramLingersOnce(t *testing.T) {
+	p, _ := program(t, shell(t, okHeader+`printf ok; sleep 60 & sleep 0.1`))
+	p.Times.Linger = 2 * time.Second
+	begun := time.Now()
+	if _, body, err := answer(t, p, request("GET", "")); err != nil || body != "ok" {
+		t.Errorf("%q, %v", body, err)
+	}
+	if took := time.Since(begun); took > 7*p.Times.Linger/4 {
+		t.Errorf("it took %v, with a linger of %v", took, p.Times.Linger)
+	}
+}
+
 // TestProgramMemoryBound: endless output without a header costs little.
 func TestProgramMemoryBound(t *testing.T) {
 	p, _ := program(t, shell(t, `exec tr '\0' a </dev/zero`))

@@ -2,6 +2,7 @@ package process
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -127,7 +128,10 @@ func (o *orphans) stop() error {
 // so that another look is needed soon. With all set every orphan that is not
 // kept is killed at once.
 func (o *orphans) scan(all bool) (pending bool) {
-	pids := strangers()
+	pids, err := strangers()
+	if scarce(err) { // nothing is known now, not even that a kept one is gone
+		return true
+	}
 	now := o.living(pids)
 	alive := make(map[string]bool)
 	unsure := false // whose some are
@@ -151,7 +155,12 @@ func (o *orphans) scan(all bool) (pending bool) {
 			continue
 		}
 		if !or.known {
-			or.known, or.tag, or.seq = true, o.tagOf(pid), o.e.lastStarted()
+			tag, err := o.tagOf(pid)
+			if scarce(err) { // without its tag it would be taken for another's
+				pending, unsure = true, true
+				continue
+			}
+			or.known, or.tag, or.seq = true, tag, o.e.lastStarted()
 		}
 		alive[or.tag] = true
 		if o.spared(pid, or, now, all) {
@@ -225,16 +234,23 @@ func (o *orphans) forget(alive map[string]bool) {
 	}
 }
 
+// scarce reports whether err is for want of descriptors or memory: a later look may
+// know more.
+func scarce(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM)
+}
+
 // strangers lists the children that are in another session than ours.
-func strangers() map[int]bool {
+func strangers() (map[int]bool, error) {
 	pids := make(map[int]bool)
 	ours, _ := unix.Getsid(0)
-	for _, pid := range childrenOf(os.Getpid()) {
+	children, err := childrenOf(os.Getpid())
+	for _, pid := range children {
 		if sid, err := unix.Getsid(pid); err == nil && sid != ours {
 			pids[pid] = true
 		}
 	}
-	return pids
+	return pids, err
 }
 
 // living is what Exec has running at one instant.
@@ -270,10 +286,10 @@ func (e *Exec) lastStarted() uint64 {
 
 // childrenOf reads the children of the main thread of pid, which is the one that
 // orphans are given to (find_new_reaper in Linux's kernel/exit.c).
-func childrenOf(pid int) []int {
+func childrenOf(pid int) ([]int, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	var pids []int
 	for _, field := range strings.Fields(string(text)) {
@@ -281,23 +297,23 @@ func childrenOf(pid int) []int {
 			pids = append(pids, n)
 		}
 	}
-	return pids
+	return pids, nil
 }
 
 // tagOf reads the tag from the environment that a process was started with.
-func (o *orphans) tagOf(pid int) string {
+func (o *orphans) tagOf(pid int) (string, error) {
 	const most = 256 << 10
 	f, err := os.Open(fmt.Sprintf("/proc/%d/environ", pid))
 	if err != nil {
-		return ""
+		return "", err
 	}
 	defer f.Close()
-	text, _ := io.ReadAll(io.LimitReader(f, most))
+	text, err := io.ReadAll(io.LimitReader(f, most))
 	var vars []string
 	for v := range bytes.SplitSeq(text, []byte{0}) {
 		vars = append(vars, string(v))
 	}
-	return tagOf(vars, o.e.Tag)
+	return tagOf(vars, o.e.Tag), err
 }
 
 // tagOf finds the value of the variable name in env; "" where there is none.

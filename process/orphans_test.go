@@ -210,6 +210,44 @@ func TestKeepChildren(t *testing.T) {
 	out2.rest()
 }
 
+// What was kept lives on when for a while no descriptor is left to look with.
+func TestKeepChildrenWithoutDescriptors(t *testing.T) {
+	e := open(t, &process.Exec{Tag: "ID"})
+	c := fake("daemon", "same")
+	c.Env, c.KeepChildren = []string{"ID=kept"}, true
+	p, out := spawnErr(t, e, c)
+	kept := out.number()
+	exitOf(t, p)
+	p.End()
+	await(t, "gone", p.Gone())
+	var others []*process.Process
+	for range 8 {
+		others = append(others, spawn(t, e, sh("exit 0")))
+	}
+	t.Run("exhausted", func(t *testing.T) {
+		exhaust(t)
+		for _, q := range others { // each end is followed by a look
+			exitOf(t, q)
+			q.End()
+			await(t, "gone", q.Gone())
+			time.Sleep(110 * time.Millisecond)
+		}
+	})
+	for range 4 {
+		q := spawn(t, e, sh("exit 0"))
+		exitOf(t, q)
+		q.End()
+		await(t, "gone", q.Gone())
+		time.Sleep(110 * time.Millisecond)
+	}
+	if got := state(kept); got != 'S' {
+		t.Errorf("the state of %d is %c, want S", kept, got)
+	} else {
+		killKept(t, kept)
+	}
+	out.rest()
+}
+
 // A zombie in the group whose parent has left the group does not delay the end.
 func TestZombieOfDaemon(t *testing.T) {
 	e := open(t, &process.Exec{Tag: "ID"})

@@ -31,6 +31,9 @@ func (e *StartError) Unwrap() error { return e.Err }
 
 // startError explains the failure of fork or exec.
 func startError(c *Command, err error) error {
+	if errors.Is(err, syscall.EBADF) { // dup3(2) says so where EMFILE is meant
+		err = syscall.EMFILE
+	}
 	se := &StartError{Path: c.Path, Err: err}
 	switch {
 	case errors.Is(err, syscall.E2BIG):

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"gatehouse/process"
 )
 
@@ -187,5 +189,60 @@ func TestCheckBeyondExec(t *testing.T) {
 				t.Errorf("got %v, want %q", wrong, test.reason)
 			}
 		})
+	}
+}
+
+// E32: a start fails for want of a descriptor in the child as it does here.
+func TestStartWithoutDescriptors(t *testing.T) {
+	e := open(t, &process.Exec{})
+	p, err := e.Spawn(context.Background(), &process.Command{Path: "/bin/true"}) // opens what Exec keeps open
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.End()
+	<-p.Gone()
+	files := exhaust(t)
+	last := len(files) - 1
+	if last < 4 {
+		t.Skipf("only %d descriptors were left", len(files))
+	}
+	// With the highest one as its output the child has to move others above that.
+	for _, f := range files[last-4 : last] {
+		_ = f.Close()
+	}
+	p, err = e.Spawn(context.Background(), &process.Command{Path: "/bin/true", Stdout: files[last]})
+	if err == nil {
+		p.End()
+	}
+	if !errors.Is(err, syscall.EMFILE) || !strings.Contains(err.Error(), "no more files may be opened") {
+		t.Errorf("%v, want EMFILE", err)
+	}
+}
+
+// exhaust opens files until no more may be opened. They are closed, and the limit is
+// what it was, when the test ends.
+func exhaust(t *testing.T) (files []*os.File) {
+	t.Helper()
+	var old unix.Rlimit
+	if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, nil, &old); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 64, Max: old.Max}, nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for _, f := range files {
+			_ = f.Close()
+		}
+		if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, &old, nil); err != nil {
+			t.Error(err)
+		}
+	})
+	for {
+		f, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+		if err != nil {
+			return files
+		}
+		files = append(files, f)
 	}
 }

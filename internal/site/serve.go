@@ -25,7 +25,8 @@ func (h *Host) Serve(ctx, hurry context.Context, ready func([]net.Addr)) error {
 	if err != nil {
 		return err
 	}
-	server := h.server()
+	var running sync.WaitGroup
+	server := h.server(&running)
 	places := make(places, h.config.Connections)
 	server.ConnState = places.connState
 	failed := make(chan error, len(listeners))
@@ -44,15 +45,20 @@ func (h *Host) Serve(ctx, hurry context.Context, ready func([]net.Addr)) error {
 	case <-ctx.Done():
 	case failure = <-failed:
 	}
-	err = h.shutdown(server, hurry)
+	err = h.shutdown(server, &running, hurry)
 	wg.Wait()
 	return errors.Join(failure, err)
 }
 
-// server is the HTTP server in front (E30, E31).
-func (h *Host) server() *http.Server {
+// server is the HTTP server in front (E30, E31). Its requests are counted in running.
+func (h *Host) server(running *sync.WaitGroup) *http.Server {
+	counted := func(w http.ResponseWriter, r *http.Request) {
+		running.Add(1)
+		defer running.Done()
+		h.ServeHTTP(w, r)
+	}
 	return &http.Server{
-		Handler:           h,
+		Handler:           http.HandlerFunc(counted),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    48 << 10, // the strict listener's limits are tighter
@@ -61,10 +67,13 @@ func (h *Host) server() *http.Server {
 }
 
 // shutdown drains the server, then cuts what has not ended.
-func (h *Host) shutdown(server *http.Server, hurry context.Context) error {
+func (h *Host) shutdown(server *http.Server, running *sync.WaitGroup, hurry context.Context) error {
 	ctx, cancel := context.WithTimeout(hurry, time.Duration(h.config.ShutdownTimeout))
 	defer cancel()
 	err := server.Shutdown(ctx)
+	if err == nil { // it does not wait for connections that were hijacked (A95)
+		err = waitFor(ctx, running)
+	}
 	if err == nil {
 		return nil
 	}
@@ -73,6 +82,21 @@ func (h *Host) shutdown(server *http.Server, hurry context.Context) error {
 		h.spawner.Kill()
 	}
 	return server.Close()
+}
+
+// waitFor waits until nothing runs any more, or ctx is done.
+func waitFor(ctx context.Context, running *sync.WaitGroup) error {
+	done := make(chan struct{})
+	go func() { // ends when the last request does, which Host.Close sees to
+		running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // listen opens every address of the configuration, or none.

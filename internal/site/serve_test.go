@@ -23,9 +23,10 @@ import (
 // second; and one that ends by SIGKILL only, and tells its process in "pid".
 func serveTree(t *testing.T) string {
 	return tree(t, files{
-		"htdocs/hello.txt": "hello",
-		"cgi-bin/second":   script("touch ../runs", "sleep 1", okHeader, "echo finished"),
-		"cgi-bin/endless":  script("trap '' TERM", "echo $$ > ../pid.new; mv ../pid.new ../pid", "while :; do sleep 0.05; done"),
+		"htdocs/hello.txt":   "hello",
+		"cgi-bin/second":     script("touch ../runs", "sleep 1", okHeader, "echo finished"),
+		"cgi-bin/nph-second": script("printf 'HTTP/1.0 200 OK\\n\\nbegun '", "touch ../runs", "sleep 1", "echo finished"),
+		"cgi-bin/endless":    script("trap '' TERM", "echo $$ > ../pid.new; mv ../pid.new ../pid", "while :; do sleep 0.05; done"),
 	})
 }
 
@@ -201,6 +202,26 @@ func TestServeDrains(t *testing.T) {
 	}
 	if s.err != nil {
 		t.Errorf("Serve: %v", s.err)
+	}
+}
+
+// A script that writes its whole response itself may finish as well (A95).
+func TestServeDrainsNPH(t *testing.T) {
+	dir := serveTree(t)
+	s := start(t, dir, serveConfig+"  nph = true\n")
+	conn, r := s.begin(t, "/cgi-bin/nph-second")
+	defer conn.Close()
+	eventually(t, "the script runs", func() bool { return exists(filepath.Join(dir, "runs")) })
+	s.stop()
+	<-s.done
+	if s.err != nil {
+		t.Errorf("Serve: %v", s.err)
+	}
+	if err := s.host.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	if got := read(t, r, "GET"); got.body != "begun finished\n" || got.err != nil {
+		t.Errorf("%d %q %v", got.StatusCode, got.body, got.err)
 	}
 }
 
