@@ -17,8 +17,9 @@ staticcheck = $(GO) run -modfile=tools/go.mod honnef.co/go/tools/cmd/staticcheck
 build:
 	$(GO) build -o gatehouse ./cmd/gatehouse
 
+# -count=1: go test cannot see that the integration tests depend on the program that they build.
 test: packages
-	$(GO) test $(raceflag) -timeout 15m ./...
+	$(GO) test $(raceflag) -count=1 -timeout 15m ./...
 
 packages:
 	@scripts/install-test-packages.sh

@@ -58,6 +58,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	whole := rw.write(resp, h.software())
 	_ = resp.Close()
 	rw.body.stop()
+	rw.hangUp()
 	if !whole {
 		panic(http.ErrAbortHandler)
 	}
@@ -199,12 +200,13 @@ func newID() string { return idPrefix + strconv.FormatUint(idCount.Add(1), 36) }
 
 // responseWriter writes one Response to a client.
 type responseWriter struct {
-	w       http.ResponseWriter
-	rc      *http.ResponseController
-	r       *http.Request
-	body    *clientBody // nil: none
-	timeout time.Duration
-	armed   time.Time // when the write deadline was last set
+	w        http.ResponseWriter
+	rc       *http.ResponseController
+	r        *http.Request
+	body     *clientBody // nil: none
+	hijacked net.Conn    // nil: it is net/http's
+	timeout  time.Duration
+	armed    time.Time // when the write deadline was last set
 }
 
 // interim sends a 1xx response (A86).
@@ -236,7 +238,8 @@ func (rw *responseWriter) write(resp *Response, software string) bool {
 	rw.w.WriteHeader(resp.Status)
 	switch {
 	case rw.r.Method == http.MethodHead, resp.Status == 204, resp.Status == 205, resp.Status == 304: // A85, A87
-		_, _ = io.Copy(io.Discard, resp.Body) // however it ends: the response is complete
+		_ = rw.rc.Flush()                     // the client has all: it need not wait for the program's end
+		_, _ = io.Copy(io.Discard, resp.Body) // however it ends
 		rw.arm()
 		return true
 	}
@@ -361,9 +364,26 @@ func (rw *responseWriter) relay(resp *Response) bool {
 	if err != nil {
 		return false
 	}
-	defer conn.Close()
+	rw.hijacked = conn
+	defer context.AfterFunc(rw.r.Context(), func() { _ = conn.SetDeadline(time.Unix(0, 1)) })()
 	_ = bw.Flush()
 	raw := &responseWriter{w: rw.w, r: rw.r, timeout: rw.timeout, rc: http.NewResponseController(connWriter{conn, rw.w})}
 	resp.Sent, _ = raw.copy(conn, resp.Body, false)
 	return true // the connection is closed, whole or not
+}
+
+// hangUp closes a hijacked connection. While the client still sends a body, closing at
+// once would reset the connection, and what it has not read of the response were lost
+// to it (E33).
+func (rw *responseWriter) hangUp() {
+	conn := rw.hijacked
+	if conn == nil {
+		return
+	}
+	defer conn.Close()
+	if half, ok := conn.(interface{ CloseWrite() error }); ok && !rw.body.isWhole() && half.CloseWrite() == nil {
+		const most = 16 << 20
+		_ = conn.SetReadDeadline(time.Now().Add(lingering))
+		_, _ = io.CopyN(io.Discard, conn, most)
+	}
 }

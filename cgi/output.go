@@ -66,16 +66,9 @@ func newOutput(stdout, stderr int, sink io.Writer, proc *process.Process, times 
 
 // settle gives both pipes to the runtime's poller, and has the end of the process
 // watched for.
-func (o *output) settle() error {
-	f, err := process.File(o.fd)
-	if err != nil {
-		return err
-	}
-	if err := o.errs.settle(); err != nil {
-		_ = f.Close()
-		o.fd = -1
-		return err
-	}
+func (o *output) settle() {
+	o.errs.settle()
+	f := process.File(o.fd)
 	o.f, o.fd = f, -1
 	o.proc.AfterExit(func() { // a Read under way is to find its deadline anew
 		o.mu.Lock()
@@ -83,7 +76,6 @@ func (o *output) settle() error {
 		o.exited = true
 		_ = f.SetReadDeadline(time.Unix(0, 1))
 	})
-	return nil
 }
 
 func (o *output) headerDone() { o.header.Store(true) }
@@ -124,10 +116,7 @@ func (o *output) read(p []byte, within time.Duration) (int, error) {
 			return 0, io.EOF
 		}
 		if o.f == nil && time.Since(o.proc.Start) > quick {
-			if err := o.settle(); err != nil {
-				o.fail(err)
-				continue
-			}
+			o.settle()
 		}
 		var n int
 		var limit limit
@@ -182,7 +171,7 @@ func (o *output) readQuick(p []byte, within time.Duration) (int, limit, error) {
 			return n, noLimit, nil
 		case n == 0 && err == nil:
 			return 0, noLimit, io.EOF
-		case err == unix.EINTR:
+		case err == unix.EINTR, err == unix.EAGAIN: // a child has read it back
 			return 0, noLimit, nil
 		}
 		return 0, noLimit, err
@@ -366,9 +355,7 @@ func (o *output) awaitExit(d time.Duration) {
 		if o.proc.Await(min(d, quick)) {
 			return
 		}
-		if o.settle() != nil {
-			return
-		}
+		o.settle()
 	}
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"gatehouse/environ"
 	"gatehouse/process"
 )
@@ -185,7 +183,8 @@ func (r *run) start(ctx context.Context) error {
 		_ = p.Theirs.Close()
 	}
 	r.account.Pid, r.account.Spawn = r.proc.Pid, r.proc.Took
-	return r.follow(ctx, stdout.Ours, stderr.Ours, feed)
+	r.follow(ctx, stdout.Ours, stderr.Ours, feed)
+	return nil
 }
 
 // stdin chooses the child's standard input: none, the file that holds the body,
@@ -208,7 +207,7 @@ func isRegular(f *os.File) bool {
 
 // follow sets everything to work that goes on beside the process. feed is our end
 // of its standard input, or -1.
-func (r *run) follow(ctx context.Context, stdout, stderr, feed int) error {
+func (r *run) follow(ctx context.Context, stdout, stderr, feed int) {
 	r.errs.Line = func(line string) {
 		r.p.log().Warn("stderr", "script", r.script, "pid", r.proc.Pid, "request", r.req.ID, "line", line)
 	}
@@ -219,17 +218,11 @@ func (r *run) follow(ctx context.Context, stdout, stderr, feed int) error {
 	r.out = newOutput(stdout, stderr, sink, r.proc, &r.p.Times)
 	r.detach = func() bool { return true }
 	if feed >= 0 {
-		f, err := process.File(feed)
-		if err != nil {
-			_ = unix.Close(feed)
-			return r.fail(err)
-		}
-		r.feed = startFeeder(f, r.req.Body, r.req.ContentLength, r.p.Times.Stdin, r.out.feeding, r.bodyFailed)
+		r.feed = startFeeder(process.File(feed), r.req.Body, r.req.ContentLength, r.p.Times.Stdin, r.out.feeding, r.bodyFailed)
 	}
 	if !r.p.FinishAnyway {
 		r.detach = context.AfterFunc(ctx, func() { r.proc.Stop(clientGone) })
 	}
-	return nil
 }
 
 // clientGone is why a process is stopped when its request's context is done.
@@ -275,7 +268,7 @@ func (r *run) fail(err error) *Error {
 	r.end()
 	e = r.report(e)
 	r.account.Failure = e
-	if e.Kind != ClientGone {
+	if !e.byClient() {
 		r.p.log().Error("script failed", append(e.attrs(), "request", r.req.ID)...)
 	}
 	return e
@@ -298,7 +291,7 @@ func (r *run) close() error {
 	case failure != nil && !r.out.whole:
 		e := r.report(AsError(failure))
 		r.account.Failure = e
-		if e.Kind != ClientGone {
+		if !e.byClient() {
 			r.p.log().Error("response cut short", append(e.attrs(), "request", r.req.ID)...)
 		}
 	case known && !exit.Success() && r.proc.Cause() == "": // the response stands (A98)
@@ -381,6 +374,12 @@ func (r *run) explain(e *Error, exit process.Exit, known bool) string {
 // byUs reports whether a signal of ours has ended the process, which explains nothing.
 func (r *run) byUs(exit process.Exit) bool {
 	return r.proc.Cause() != "" && (exit.Signal == termSignal || exit.Signal == killSignal)
+}
+
+// byClient reports whether the client was the cause: the access log tells of that, and
+// clients cannot fill the error log.
+func (e *Error) byClient() bool {
+	return e.Kind == ClientGone || e.Kind == BodyFailed || e.Kind == BodyTimeout
 }
 
 // outOfMemory guesses from what programs say, and how they die, when they get no

@@ -33,7 +33,7 @@ func (s *stderr) readOnce() {
 	switch {
 	case n > 0:
 		_, _ = s.sink.Write((*buf)[:n])
-	case err != unix.EINTR:
+	case err != unix.EINTR && err != unix.EAGAIN: // its end
 		_ = unix.Close(s.fd)
 		s.fd = -1
 	}
@@ -53,17 +53,13 @@ func (s *stderr) drain(d time.Duration) {
 }
 
 // settle starts the goroutine, which ends when the pipe does or at release.
-func (s *stderr) settle() error {
+func (s *stderr) settle() {
 	s.done = make(chan struct{})
 	if s.fd < 0 {
 		close(s.done)
-		return nil
+		return
 	}
-	f, err := process.File(s.fd)
-	if err != nil {
-		close(s.done)
-		return err
-	}
+	f := process.File(s.fd)
 	s.f, s.fd = f, -1
 	go func() {
 		defer close(s.done)
@@ -79,7 +75,6 @@ func (s *stderr) settle() error {
 			}
 		}
 	}()
-	return nil
 }
 
 // release closes the pipe. A descendant may hold the other end: what it has to say

@@ -11,7 +11,7 @@ import (
 // Pipe is a pipe between this process and a child. Theirs, the child's end, is to
 // be closed once the child has been started.
 type Pipe struct {
-	Ours   int // a descriptor that blocks
+	Ours   int // does not block: a child can read back what Poll has seen
 	Theirs *os.File
 }
 
@@ -19,11 +19,16 @@ type Pipe struct {
 // reaches any child but the one that it is given to.
 func NewPipe(childWrites bool) (Pipe, error) {
 	var fd [2]int
-	if err := unix.Pipe2(fd[:], unix.O_CLOEXEC); err != nil {
+	if err := unix.Pipe2(fd[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		return Pipe{}, fmt.Errorf("process: pipe: %w", err)
 	}
 	if !childWrites {
 		fd[0], fd[1] = fd[1], fd[0]
+	}
+	if _, err := unix.FcntlInt(uintptr(fd[1]), unix.F_SETFL, 0); err != nil { // theirs blocks
+		_ = unix.Close(fd[0])
+		_ = unix.Close(fd[1])
+		return Pipe{}, fmt.Errorf("process: pipe: %w", err)
 	}
 	return Pipe{Ours: fd[0], Theirs: os.NewFile(uintptr(fd[1]), "pipe")}, nil
 }
@@ -34,14 +39,9 @@ func (p Pipe) Close() {
 	_ = p.Theirs.Close()
 }
 
-// File makes a descriptor that blocks into a file that belongs to the runtime's
-// poller: its reads and writes have deadlines and hold no thread.
-func File(fd int) (*os.File, error) {
-	if err := unix.SetNonblock(fd, true); err != nil {
-		return nil, fmt.Errorf("process: %w", err)
-	}
-	return os.NewFile(uintptr(fd), "pipe"), nil
-}
+// File makes our end of a pipe into a file that belongs to the runtime's poller: its
+// reads and writes have deadlines and hold no thread.
+func File(ours int) *os.File { return os.NewFile(uintptr(ours), "pipe") }
 
 // Poll waits until one of the descriptors is readable or at its end, at most d
 // (for ever where d is negative), and reports which; a negative descriptor is

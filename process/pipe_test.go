@@ -30,14 +30,7 @@ func TestPipe(t *testing.T) {
 	spawn(t, e, c)
 	in.Theirs.Close()
 	out.Theirs.Close()
-	w, err := process.File(in.Ours)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := process.File(out.Ours)
-	if err != nil {
-		t.Fatal(err)
-	}
+	w, r := process.File(in.Ours), process.File(out.Ours)
 	defer r.Close()
 	if err := r.SetReadDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
 		t.Errorf("SetReadDeadline: %v", err)

@@ -29,6 +29,9 @@ func (h *Host) Serve(ctx, hurry context.Context, ready func([]net.Addr)) error {
 	server := h.server(&running)
 	places := make(places, h.config.Connections)
 	server.ConnState = places.connState
+	base, cut := context.WithCancel(context.Background()) // for what the server cannot close: hijacked connections
+	defer cut()
+	server.BaseContext = func(net.Listener) context.Context { return base }
 	failed := make(chan error, len(listeners))
 	var wg sync.WaitGroup
 	var addrs []net.Addr
