@@ -2,6 +2,7 @@ package cgi
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"time"
 )
@@ -80,9 +81,23 @@ func (b *exactBody) read(p []byte, d time.Duration) (n int, err error) {
 	}
 	b.left -= int64(n)
 	if err == io.EOF && b.left > 0 {
-		err = &Error{Kind: Truncated, Reason: "its output ends before the Content-Length that it declared"}
+		e := &Error{Kind: Truncated, Reason: fmt.Sprintf("its output ends %d bytes before the Content-Length that it declared", b.left)}
+		if f, ok := b.body.(failer); ok {
+			f.fail(e)
+		}
+		err = e
 	}
 	return n, err
+}
+
+// A failer is told what is wrong with what it gave, for its report.
+type failer interface{ fail(error) }
+
+// fail implements failer.
+func (b *restBody) fail(err error) {
+	if f, ok := b.r.(failer); ok {
+		f.fail(err)
+	}
 }
 
 // A wholeCloser is told at its end whether it was of use to the last byte.

@@ -133,8 +133,8 @@ type Response struct {
 	err     error
 }
 
-// OnClose has f called by Close, after the body was closed; the function given
-// last is called first.
+// OnClose has f called by Close, after the body was closed. Functions are called in the
+// order in which they were given: those of an inner Responder first.
 func (r *Response) OnClose(f func()) { r.onClose = append(r.onClose, f) }
 
 // Close ends the response and the work behind it, whether or not its body was
@@ -142,8 +142,8 @@ func (r *Response) OnClose(f func()) { r.onClose = append(r.onClose, f) }
 func (r *Response) Close() error {
 	r.once.Do(func() {
 		r.err = r.Body.Close()
-		for n := len(r.onClose) - 1; n >= 0; n-- {
-			r.onClose[n]()
+		for _, f := range r.onClose {
+			f()
 		}
 	})
 	return r.err

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -368,8 +369,33 @@ func (rw *responseWriter) relay(resp *Response) bool {
 	defer context.AfterFunc(rw.r.Context(), func() { _ = conn.SetDeadline(time.Unix(0, 1)) })()
 	_ = bw.Flush()
 	raw := &responseWriter{w: rw.w, r: rw.r, timeout: rw.timeout, rc: http.NewResponseController(connWriter{conn, rw.w})}
-	resp.Sent, _ = raw.copy(conn, resp.Body, false)
+	out := &rawWriter{conn: conn}
+	resp.Sent, _ = raw.copy(out, resp.Body, false)
+	resp.Status = out.status()
 	return true // the connection is closed, whole or not
+}
+
+// rawWriter keeps the beginning of a raw response, for the log.
+type rawWriter struct {
+	conn net.Conn
+	head []byte
+}
+
+func (w *rawWriter) Write(p []byte) (int, error) {
+	if room := len("HTTP/1.1 200") - len(w.head); room > 0 {
+		w.head = append(w.head, p[:min(room, len(p))]...)
+	}
+	return w.conn.Write(p)
+}
+
+// status is that of the status line; 0 where there is none.
+func (w *rawWriter) status() int {
+	_, code, _ := strings.Cut(string(w.head), " ")
+	n, err := strconv.Atoi(code)
+	if err != nil || len(code) != 3 || !strings.HasPrefix(string(w.head), "HTTP/") {
+		return 0
+	}
+	return n
 }
 
 // hangUp closes a hijacked connection. While the client still sends a body, closing at

@@ -208,6 +208,17 @@ const (
 	totalLimit
 )
 
+// abort ends the response although the process has ended, which Stop cannot: a
+// descendant may write on and on.
+func (o *output) abort(err error) {
+	o.fail(err)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.exited {
+		_ = o.f.SetReadDeadline(time.Unix(0, 1))
+	}
+}
+
 // setDeadline prepares the next read. exited is whether the process had ended.
 func (o *output) setDeadline(within time.Duration) (which limit, exited bool) {
 	o.mu.Lock()

@@ -140,7 +140,7 @@ var parseRows = []struct {
 	{"A79 two different", ct + "Content-Length: 4\nContent-Length: 5\n\nbody", bad("two different Content-Length fields")},
 	{"A80 more than declared", ct + "Content-Length: 4\n\nbody, and more", with(ok(200, "body"), func(p *parsed) { p.Length = 4 })},
 	{"A80 less than declared", ct + "Content-Length: 9\n\nbody", with(ok(200, "body"), func(p *parsed) {
-		p.Length, p.BodyErr = 9, "cgi: its output ends before the Content-Length that it declared"
+		p.Length, p.BodyErr = 9, "cgi: its output ends 5 bytes before the Content-Length that it declared"
 	})},
 	{"A80 none declared", ct + "Content-Length: 0\n\nbody", with(ok(200, ""), func(p *parsed) { p.Length = 0 })},
 	{"A81 Transfer-Encoding", ct + "Transfer-Encoding: chunked\n\n0\r\n\r\n", bad("a Transfer-Encoding field")},
@@ -293,8 +293,8 @@ func TestResponseClose(t *testing.T) {
 		resp.OnClose(func() { order = append(order, "last") })
 		_ = resp.Close()
 		_ = resp.Close()
-		if src.closed != 1 || strings.Join(order, " ") != "last first" {
-			t.Errorf("closed %d times, then called %v; want once, then last, first", src.closed, order)
+		if src.closed != 1 || strings.Join(order, " ") != "first last" {
+			t.Errorf("closed %d times, then called %v; want once, then first, last", src.closed, order)
 		}
 	}
 }

@@ -221,7 +221,12 @@ func (r *run) follow(ctx context.Context, stdout, stderr, feed int) {
 		r.feed = startFeeder(process.File(feed), r.req.Body, r.req.ContentLength, r.p.Times.Stdin, r.out.feeding, r.bodyFailed)
 	}
 	if !r.p.FinishAnyway {
-		r.detach = context.AfterFunc(ctx, func() { r.proc.Stop(clientGone) })
+		r.detach = context.AfterFunc(ctx, func() {
+			r.proc.Stop(clientGone)
+			if _, ended := r.proc.Exit(); ended {
+				r.out.abort(&Error{Kind: ClientGone, Reason: clientGone})
+			}
+		})
 	}
 }
 

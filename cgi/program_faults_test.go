@@ -65,7 +65,7 @@ func TestProgramFaults(t *testing.T) {
 		{name: "killed in the body", script: okHeader + `echo part; kill -KILL $$`, kind: cgi.Truncated},
 		{name: "broken pipe in the body", script: okHeader + `echo part; kill -PIPE $$`, kind: cgi.Truncated},
 		{name: "less than declared", script: `printf 'Content-Type: text/plain\nContent-Length: 10\n\nfour'`, kind: cgi.Truncated, // A80
-			reason: []string{"its output ends before the Content-Length that it declared"}},
+			reason: []string{"its output ends 6 bytes before the Content-Length that it declared"}},
 		{name: "memory limit", script: `exec perl -e 'my $n = 2e8; my $x = "a" x $n; print "Content-Type: text/plain\n\n"'`, set: func(p *cgi.Program) { p.Limits.Memory = 64 << 20 },
 			kind: cgi.NoOutput, reason: []string{"at its memory limit of 64 MiB"}},
 		{name: "processor time", script: `while :; do :; done`, set: func(p *cgi.Program) { p.Limits.CPU = time.Second },

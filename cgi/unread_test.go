@@ -2,6 +2,7 @@ package cgi_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -63,4 +64,56 @@ func TestProgramReadsItsOutput(t *testing.T) {
 	if took := time.Since(begun); took > 10*time.Second {
 		t.Errorf("it took %v", took)
 	}
+}
+
+// A child that goes on to write when its program has ended is ended with its client
+// (A102).
+func TestChattyChildEndsWithItsClient(t *testing.T) {
+	p, _ := program(t, shell(t, okHeader+`echo bg; (while :; do echo more; sleep 0.1; done) & sleep 0.1`))
+	conn, err := net.Dial("tcp", serve(t, &cgi.Handler{Responder: p}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	r := bufio.NewReader(conn)
+	for seen := 0; seen < 5; { // the program itself has ended by then
+		line, err := r.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(line, "more") {
+			seen++
+		}
+	}
+	_ = conn.Close()
+	idle(t)
+}
+
+// What lacks of a declared length is told in the log, and the status of a nph- script.
+func TestAccountOfOddResponses(t *testing.T) {
+	p, _ := program(t, shell(t, `printf 'Content-Type: text/plain\nContent-Length: 99\n\nshort'`))
+	req := request("GET", "")
+	req.Account = new(cgi.Account)
+	if _, body, err := answer(t, p, req); body != "short" || err == nil {
+		t.Errorf("%q, %v", body, err)
+	}
+	if f := req.Account.Failure; f == nil || f.Kind != cgi.Truncated || !strings.Contains(f.Reason, "94 bytes") {
+		t.Errorf("failure %v", f)
+	}
+
+	h, _ := nph(t, `printf 'HTTP/1.1 207 x\r\n\r\n'`)
+	status := make(chan int, 1)
+	inner := h.Responder
+	h.Responder = cgi.ResponderFunc(func(ctx context.Context, req *cgi.Request) (*cgi.Response, error) {
+		resp, err := inner.Respond(ctx, req)
+		if err == nil {
+			resp.OnClose(func() { status <- resp.Status })
+		}
+		return resp, err
+	})
+	_ = exchange(t, serve(t, h), "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	if got := <-status; got != 207 {
+		t.Errorf("status %d, want 207", got)
+	}
+	idle(t)
 }

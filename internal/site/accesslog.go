@@ -95,7 +95,9 @@ func appendAccount(b []byte, a *cgi.Account) []byte {
 	if a.Pid != 0 {
 		b = number(b, "pid", int64(a.Pid))
 		b = duration(b, "start", a.Spawn)
-		b = duration(b, "first", a.FirstByte)
+		if a.FirstByte > 0 {
+			b = duration(b, "first", a.FirstByte)
+		}
 	}
 	if a.HaveExit {
 		b = field(b, "exit", a.Exit.String())
@@ -106,6 +108,7 @@ func appendAccount(b []byte, a *cgi.Account) []byte {
 	}
 	if a.Failure != nil {
 		b = field(b, "failure", a.Failure.Kind.String())
+		b = field(b, "reason", a.Failure.Reason)
 	}
 	return b
 }
