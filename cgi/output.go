@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -34,11 +35,13 @@ const (
 // Most processes are over in a few milliseconds. For that long the reader waits in
 // poll(2), for both pipes at once: no goroutine, no timer, no wake-up but its own.
 // When the process has lived for quick, or when a reader of its standard error is
-// missed, both pipes go to the runtime's poller (settle).
+// missed, both pipes go to the runtime's poller (settle); and at once when too many
+// wait in poll(2) already, each of which may keep a processor from other goroutines.
 //
 // Read and ReadWithin are for one goroutine.
 type output struct {
 	fd    int      // of standard output, until settled
+	held  bool     // one of pollers, until settled
 	f     *os.File // the same once settled
 	errs  stderr
 	proc  *process.Process
@@ -60,13 +63,36 @@ type output struct {
 // quick is how long a process may hold a thread that waits for it.
 const quick = 50 * time.Millisecond
 
+// pollers are those that wait in poll(2): at most a quarter of the runtime's processors.
+var pollers struct {
+	now atomic.Int32
+	max func() int32
+}
+
+func init() {
+	pollers.max = sync.OnceValue(func() int32 { return int32(max(1, runtime.GOMAXPROCS(0)/4)) })
+}
+
 func newOutput(stdout, stderr int, sink io.Writer, proc *process.Process, times *Times) *output {
-	return &output{fd: stdout, errs: stderrOf(stderr, sink), proc: proc, times: times}
+	o := &output{fd: stdout, held: true, errs: stderrOf(stderr, sink), proc: proc, times: times}
+	if pollers.now.Add(1) > pollers.max() {
+		o.settle()
+	}
+	return o
+}
+
+// letGo gives the place among pollers back.
+func (o *output) letGo() {
+	if o.held {
+		o.held = false
+		pollers.now.Add(-1)
+	}
 }
 
 // settle gives both pipes to the runtime's poller, and has the end of the process
 // watched for.
 func (o *output) settle() {
+	o.letGo()
 	o.errs.settle()
 	f := process.File(o.fd)
 	o.f, o.fd = f, -1
@@ -383,6 +409,7 @@ func (o *output) awaitExit(d time.Duration) {
 
 // release closes both pipes.
 func (o *output) release() {
+	o.letGo()
 	if o.f != nil {
 		_ = o.f.Close()
 	} else if o.fd >= 0 {

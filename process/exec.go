@@ -141,7 +141,6 @@ func (e *Exec) Spawn(ctx context.Context, c *Command) (*Process, error) {
 	if err := ch.start(c, begun); err != nil {
 		return nil, err
 	}
-	setLimits(ch.p.Pid, c.Limits, e.log())
 	return ch.p, nil
 }
 
@@ -186,7 +185,7 @@ func (ch *child) fork(c *Command, begun time.Time) error {
 		args = []string{c.Path}
 	}
 	ch.rss0 = ownMaxRSS()
-	pid, err := forkExec(c.Path, args, &attr)
+	pid, err := forkLimited(c.Path, args, &attr, c.Limits, ch.e.log())
 	runtime.KeepAlive(c)
 	if err != nil {
 		return startError(c, err)

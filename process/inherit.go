@@ -2,7 +2,6 @@ package process
 
 import (
 	"fmt"
-	"log/slog"
 	"os"
 	"os/signal"
 	"strconv"
@@ -89,29 +88,6 @@ func statusMask(key string) (uint64, error) {
 	return 0, fmt.Errorf("process: no %s in /proc/self/status", key)
 }
 
-// setLimits sets the limits of a process that has just been started: what it
-// does in its first microseconds is not bounded yet. Limits that were inherited
-// are never raised, which root could do.
-func setLimits(pid int, l Limits, log *slog.Logger) {
-	set := func(what int, name string, most, hard uint64) {
-		var old unix.Rlimit
-		err := unix.Prlimit(pid, what, nil, &old)
-		if err == nil {
-			err = unix.Prlimit(pid, what, &unix.Rlimit{Cur: min(most, old.Cur), Max: min(hard, old.Max)}, nil)
-		}
-		if err != nil && err != unix.ESRCH { // it may have ended already
-			log.Error("cannot set a limit", "pid", pid, "limit", name, "value", most, "err", err)
-		}
-	}
-	if l.Memory > 0 {
-		set(unix.RLIMIT_AS, "memory", uint64(l.Memory), uint64(l.Memory))
-	}
-	if l.CPU > 0 {
-		seconds := uint64((l.CPU + time.Second - 1) / time.Second)
-		set(unix.RLIMIT_CPU, "cpu", seconds, seconds+1) // SIGXCPU, then SIGKILL
-	}
-}
-
 // ownMaxRSS is this process's largest resident set in bytes, below which a
 // child's cannot be told (see Exit.MaxRSS).
 func ownMaxRSS() int64 {
@@ -120,15 +96,20 @@ func ownMaxRSS() int64 {
 	return int64(ru.Maxrss) << 10
 }
 
-// exitOf reads what waitid(2) has said. x/sys/unix leaves si_status unnamed: it
-// follows si_pid and si_uid, which begin at the first multiple of a pointer's
-// size behind the three leading numbers.
-func exitOf(info *unix.Siginfo, ru *unix.Rusage, rss0 int64) Exit {
+// statusOf is si_status of what waitid(2) has said, which x/sys/unix leaves
+// unnamed: it follows si_pid and si_uid, which begin at the first multiple of a
+// pointer's size behind the three leading numbers.
+func statusOf(info *unix.Siginfo) int32 {
 	words := (*[7]int32)(unsafe.Pointer(info))
-	status := words[5]
 	if unsafe.Sizeof(uintptr(0)) == 8 {
-		status = words[6]
+		return words[6]
 	}
+	return words[5]
+}
+
+// exitOf reads what waitid(2) has said of a process that has ended.
+func exitOf(info *unix.Siginfo, ru *unix.Rusage, rss0 int64) Exit {
+	status := statusOf(info)
 	e := Exit{
 		User:   time.Duration(ru.Utime.Nano()),
 		System: time.Duration(ru.Stime.Nano()),

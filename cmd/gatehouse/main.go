@@ -30,7 +30,7 @@ func main() {
 // tuneRuntime sets what the environment does not say. A start holds one of the
 // runtime's processors until the program is loaded, and there may be as many starts
 // at once as the machine has processors: twice as many leave the others for HTTP
-// (measured on 2 cores under load by CGI: static files 1.1 ms, then 0.2 ms). The heap
+// (BenchmarkStaticWhileCGI in internal/site shows what for). The heap
 // is small, so that collecting it often costs more than it gives back.
 func tuneRuntime() {
 	if os.Getenv("GOMAXPROCS") == "" {
