@@ -42,6 +42,10 @@ func (f ResponderFunc) Respond(ctx context.Context, req *Request) (*Response, er
 type Request struct {
 	Env environ.Env
 
+	// Received are the variables as a trusted web server in front sent them
+	// (see environ.Server.Received); empty for a request over HTTP.
+	Received environ.Env
+
 	// Path is the path of the URL, decoded once and normalised (A37), by
 	// which requests are routed.
 	Path string

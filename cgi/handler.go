@@ -111,12 +111,18 @@ func (h *Handler) check(r *http.Request) *Error {
 	for _, values := range r.Header {
 		fields += len(values)
 	}
+	return checkHead(r.Method, len(r.RequestURI), fields, h.MaxTarget, h.MaxFields)
+}
+
+// checkHead is check for every front, with the sizes and limits of the target and of
+// the number of fields.
+func checkHead(method string, target, fields, maxTarget, maxFields int) *Error {
 	switch {
-	case r.Method == http.MethodConnect, r.Method == http.MethodTrace: // E07, E08
-		return &Error{Kind: BadRequest, Status: http.StatusMethodNotAllowed, Reason: "method " + r.Method + " is not served"}
-	case len(r.RequestURI) > orDefault(h.MaxTarget, 8<<10):
+	case method == http.MethodConnect, method == http.MethodTrace: // E07, E08
+		return &Error{Kind: BadRequest, Status: http.StatusMethodNotAllowed, Reason: "method " + method + " is not served"}
+	case target > orDefault(maxTarget, 8<<10):
 		return &Error{Kind: BadRequest, Status: http.StatusRequestURITooLong, Reason: "the request target is too long"}
-	case fields > orDefault(h.MaxFields, 100):
+	case fields > orDefault(maxFields, 100):
 		return &Error{Kind: BadRequest, Status: http.StatusRequestHeaderFieldsTooLarge, Reason: "too many header fields"}
 	}
 	return nil
@@ -133,20 +139,29 @@ func requestError(err error) *Error {
 
 // refused fills in what a log wants to know of a request that is passed to nobody.
 func (h *Handler) refused(req *Request, r *http.Request, e *Error) (*Request, Responder) {
-	req.Env = environ.Env{}
-	req.Env.Set("REQUEST_METHOD", r.Method)
-	req.Env.Set("REQUEST_URI", r.RequestURI)
-	req.Env.Set("SERVER_PROTOCOL", r.Proto)
-	client := r.RemoteAddr
-	if host, _, err := net.SplitHostPort(client); err == nil {
-		client = host
+	return req, refused(req, e, h.Refuse, r.Method, r.RequestURI, r.Proto, hostOf(r.RemoteAddr))
+}
+
+// hostOf is addr without its port.
+func hostOf(addr string) string {
+	if host, _, err := net.SplitHostPort(addr); err == nil {
+		return host
 	}
+	return addr
+}
+
+// refused is the same for every front; it returns who answers.
+func refused(req *Request, e *Error, refuse func(*Error) Responder, method, uri, proto, client string) Responder {
+	req.Env = environ.Env{}
+	req.Env.Set("REQUEST_METHOD", method)
+	req.Env.Set("REQUEST_URI", uri)
+	req.Env.Set("SERVER_PROTOCOL", proto)
 	req.Env.Set("REMOTE_ADDR", client)
 	req.Account.Failure = e
-	if h.Refuse != nil {
-		return req, h.Refuse(e)
+	if refuse != nil {
+		return refuse(e)
 	}
-	return req, ResponderFunc(func(context.Context, *Request) (*Response, error) { return nil, e })
+	return ResponderFunc(func(context.Context, *Request) (*Response, error) { return nil, e })
 }
 
 // body gives req the request's body.
@@ -238,20 +253,22 @@ func (rw *responseWriter) write(resp *Response, software string) bool {
 	rw.arm()
 	rw.w.WriteHeader(resp.Status)
 	switch {
-	case rw.r.Method == http.MethodHead, resp.Status == 204, resp.Status == 205, resp.Status == 304: // A85, A87
+	case bodiless(rw.r.Method, resp.Status):
 		_ = rw.rc.Flush()                     // the client has all: it need not wait for the program's end
 		_, _ = io.Copy(io.Discard, resp.Body) // however it ends
 		rw.arm()
 		return true
 	}
 	var whole bool
-	*sent, whole = rw.copy(rw.w, resp.Body, true)
+	*sent, whole = copyBody(rw.w, rw, resp.Body, true)
 	rw.arm() // net/http has still to write, and the silence before the end was the program's
 	if whole && resp.ContentLength >= 0 {
 		_ = rw.rc.Flush() // the client has all: it need not wait for the program's end
 	}
 	return whole
 }
+
+func (rw *responseWriter) flush() error { return rw.rc.Flush() }
 
 // header hands the fields to net/http, and keeps it from adding any but Date and
 // the framing.
@@ -300,65 +317,6 @@ func (rw *responseWriter) arm() {
 	}
 }
 
-// copy sends the body as it comes: what was written is flushed when the source
-// has nothing more to give at the moment, so large output is not slowed by it.
-func (rw *responseWriter) copy(w io.Writer, body io.Reader, flush bool) (sent int64, whole bool) {
-	if wt, ok := body.(PieceWriter); ok {
-		return rw.pieces(wt)
-	}
-	waiter, _ := body.(Waiter)
-	buf := copyBuffers.Get().(*[]byte)
-	defer copyBuffers.Put(buf)
-	for pending := true; ; { // the header is pending
-		var n int
-		var err error
-		if waiter != nil && pending && flush {
-			n, err = waiter.ReadWithin(*buf, FlushAfter)
-		} else {
-			n, err = body.Read(*buf)
-		}
-		if n > 0 {
-			rw.arm()
-			k, werr := w.Write((*buf)[:n])
-			sent += int64(k)
-			if werr != nil {
-				return sent, false
-			}
-			pending = true
-		}
-		switch {
-		case err == ErrNothingYet:
-			rw.arm()
-			if rw.rc.Flush() != nil {
-				return sent, false
-			}
-			pending = false
-		case err == io.EOF:
-			return sent, true
-		case err != nil:
-			_ = rw.rc.Flush() // what there is, before the end that is none
-			return sent, false
-		}
-	}
-}
-
-// A PieceWriter is a body that can write itself piece by piece, in a way better
-// than by Read: files, by sendfile(2). It returns io.EOF after the last piece.
-type PieceWriter interface {
-	WritePiece(w io.Writer) (int64, error)
-}
-
-func (rw *responseWriter) pieces(body PieceWriter) (sent int64, whole bool) {
-	for {
-		rw.arm()
-		n, err := body.WritePiece(rw.w)
-		sent += n
-		if err != nil {
-			return sent, err == io.EOF
-		}
-	}
-}
-
 // relay writes a raw response to an HTTP/1 connection and closes that (A95).
 func (rw *responseWriter) relay(resp *Response) bool {
 	conn, bw, err := rw.rc.Hijack()
@@ -370,7 +328,7 @@ func (rw *responseWriter) relay(resp *Response) bool {
 	_ = bw.Flush()
 	raw := &responseWriter{w: rw.w, r: rw.r, timeout: rw.timeout, rc: http.NewResponseController(connWriter{conn, rw.w})}
 	out := &rawWriter{conn: conn}
-	resp.Sent, _ = raw.copy(out, resp.Body, false)
+	resp.Sent, _ = copyBody(out, raw, resp.Body, false)
 	resp.Status = out.status()
 	return true // the connection is closed, whole or not
 }

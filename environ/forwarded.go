@@ -21,17 +21,27 @@ type via struct {
 	serverPort uint16
 }
 
+// proxyFields are the lines of the fields in which proxies speak.
+type proxyFields struct{ xFor, xProto, xHost, xPort, forwarded []string }
+
+func proxyFieldsOf(h http.Header) proxyFields {
+	return proxyFields{
+		xFor: h["X-Forwarded-For"], xProto: h["X-Forwarded-Proto"], xHost: h["X-Forwarded-Host"],
+		xPort: h["X-Forwarded-Port"], forwarded: h["Forwarded"],
+	}
+}
+
 // forwarded reads the fields of a request that came from a trusted peer.
 //
 // A proxy sets either X-Forwarded-For and its companions or Forwarded and may
 // pass on the other as the client wrote it. Which is which cannot be known, so
 // when both name a client they must agree.
-func (s *Server) forwarded(h http.Header) (via, error) {
-	x := s.xForwarded(h)
-	if len(h["Forwarded"]) == 0 {
+func (s *Server) forwarded(p proxyFields) (via, error) {
+	x := s.xForwarded(p)
+	if len(p.forwarded) == 0 {
 		return x, nil
 	}
-	f := s.rfc7239(h["Forwarded"])
+	f := s.rfc7239(p.forwarded)
 	switch {
 	case !f.addr.IsValid():
 		return x, nil
@@ -61,12 +71,12 @@ func (s *Server) trusts(a netip.Addr) bool {
 // xForwarded reads X-Forwarded-For from the right, where the nearest proxy has
 // written, up to the first address that is not itself trusted. What is further
 // left, or follows something malformed, is only a client's word.
-func (s *Server) xForwarded(h http.Header) via {
+func (s *Server) xForwarded(p proxyFields) via {
 	var v via
 	hop := 0 // the element of the client, from the right
 	n := 0
 	walking := true
-	for element := range elements(h["X-Forwarded-For"], false) {
+	for element := range elements(p.xFor, false) {
 		if walking && n < maxHops {
 			addr, port, ok := parseNode(element)
 			if ok {
@@ -76,9 +86,9 @@ func (s *Server) xForwarded(h http.Header) via {
 		}
 		n++
 	}
-	v.scheme = parseScheme(pick(h["X-Forwarded-Proto"], n, hop))
-	v.host = parseForwardedHost(pick(h["X-Forwarded-Host"], n, hop))
-	v.serverPort, _ = parsePort(pick(h["X-Forwarded-Port"], n, hop))
+	v.scheme = parseScheme(pick(p.xProto, n, hop))
+	v.host = parseForwardedHost(pick(p.xHost, n, hop))
+	v.serverPort, _ = parsePort(pick(p.xPort, n, hop))
 	return v
 }
 

@@ -22,12 +22,8 @@ func fold(c byte) byte {
 // fields appends the header fields that may become HTTP_* variables.
 func (s *Server) fields(to []field, h http.Header, trusted bool) ([]field, error) {
 	connection := h["Connection"]
-	size := 0
-	for _, line := range connection {
-		size += len(line)
-	}
-	if size > maxConnection {
-		return nil, refuse(http.StatusRequestHeaderFieldsTooLarge, "Connection field of %d bytes, the limit is %d", size, maxConnection)
+	if err := checkConnection(connection); err != nil {
+		return nil, err
 	}
 	limit := cmp.Or(s.MaxFields, defaultMaxFields)
 	lines := 0
@@ -35,7 +31,7 @@ func (s *Server) fields(to []field, h http.Header, trusted bool) ([]field, error
 		if lines += len(values); lines > limit {
 			return nil, refuse(http.StatusRequestHeaderFieldsTooLarge, "more than %d header fields", limit)
 		}
-		ok, err := s.admits(key, connection, trusted)
+		ok, err := s.admits(key, isPlainName(key) || s.allows(key), connection, trusted)
 		if err != nil {
 			return nil, err
 		}
@@ -46,9 +42,21 @@ func (s *Server) fields(to []field, h http.Header, trusted bool) ([]field, error
 	return to, nil
 }
 
-// admits reports whether the field may become a variable.
-func (s *Server) admits(key string, connection []string, trusted bool) (bool, error) {
-	if !isPlainName(key) && !s.allows(key) {
+func checkConnection(lines []string) error {
+	size := 0
+	for _, line := range lines {
+		size += len(line)
+	}
+	if size > maxConnection {
+		return refuse(http.StatusRequestHeaderFieldsTooLarge, "Connection field of %d bytes, the limit is %d", size, maxConnection)
+	}
+	return nil
+}
+
+// admits reports whether the field may become a variable; usual, whether its name
+// has the usual characters only.
+func (s *Server) admits(key string, usual bool, connection []string, trusted bool) (bool, error) {
+	if !usual {
 		if s.Strict {
 			return false, badRequest("field name %s has a character outside A-Z, 0-9 and \"-\"", short(key))
 		}
@@ -127,7 +135,8 @@ func isListed(connection []string, key string) bool {
 		for more := true; more; {
 			var name string
 			name, line, more = strings.Cut(line, ",")
-			if equalFold(trimSpace(name), key) {
+			// As variables: a front's names are folded already.
+			if name = trimSpace(name); len(name) == len(key) && compareFolded(name, key) == 0 {
 				return true
 			}
 		}

@@ -90,8 +90,15 @@ const (
 // Errors are of type *[Error]: 400 for a request that cannot be passed on
 // unambiguously, 414 and 431 for one above the limits.
 func (s *Server) FromHTTP(r *http.Request) (Env, error) {
-	q, err := s.examine(r)
-	if err != nil {
+	q := request{method: r.Method, proto: r.Proto, uri: r.RequestURI, host: r.Host, scheme: "http", length: -1}
+	if r.TLS != nil {
+		q.scheme = "https"
+	}
+	s.examinePeer(&q, r)
+	if err := s.examine(&q, proxyFieldsOf(r.Header)); err != nil {
+		return Env{}, err
+	}
+	if err := q.examineContent(r); err != nil {
 		return Env{}, err
 	}
 	var fieldStack [64]field
@@ -99,24 +106,13 @@ func (s *Server) FromHTTP(r *http.Request) (Env, error) {
 	if err != nil {
 		return Env{}, err
 	}
-	if q.host != "" {
-		fields = append(fields, field{key: "Host", value: q.host})
-	}
-	if err := sortFields(fields); err != nil {
+	if fields, err = q.finishFields(fields); err != nil {
 		return Env{}, err
 	}
 
 	var endStack [96]int
 	w := writer{ends: endStack[:0]}
-	software := cmp.Or(s.Software, defaultSoftware)
-	w.text.Grow(sizeOf(fields) + len(software) + 2*len(q.target) + len(q.name) + 768)
-	w.put("GATEWAY_INTERFACE", "CGI/1.1")
-	w.put("SERVER_SOFTWARE", software)
-	w.put("REDIRECT_STATUS", "200")
-	w.putConnection(&q)
-	if err := w.putRequest(r, &q); err != nil {
-		return Env{}, err
-	}
+	w.putHead(s, &q, sizeOf(fields))
 	if r.TLS != nil && q.direct {
 		w.putTLS(r.TLS)
 	}
@@ -126,71 +122,98 @@ func (s *Server) FromHTTP(r *http.Request) (Env, error) {
 	return w.env()
 }
 
-// request is what FromHTTP finds out before it writes the first variable.
+// request is the head of a request, whichever way it came, and what is found out
+// about it before the first variable is written.
 type request struct {
+	method, proto, uri string // as received
+	host               string // HTTP_HOST
+	scheme             string
+	contentType        string
+	length             int64          // CONTENT_LENGTH; -1 for none
+	local, remote      netip.AddrPort // invalid, or with port 0, as far as unknown
+	trusted            bool           // remote is a trusted proxy
+	hostless           string         // a front's SERVER_NAME for a request without host
+	remoteName         string         // a front's REMOTE_HOST
+
 	target, query string // in origin-form
-	host          string // HTTP_HOST
 	name          string // SERVER_NAME
-	scheme        string
-	local, remote netip.AddrPort // invalid, or with port 0, as far as unknown
-	port          uint16         // SERVER_PORT
-	trusted       bool           // the peer is a trusted proxy
-	direct        bool           // the peer speaks for nobody else
+	port          uint16 // SERVER_PORT
+	direct        bool   // remote speaks for nobody else
 }
 
-func (s *Server) examine(r *http.Request) (q request, err error) {
-	if !isToken(r.Method) {
-		return q, badRequest("method %s is not a token", short(r.Method))
+// examine completes q, of which the first part is known.
+func (s *Server) examine(q *request, p proxyFields) error {
+	if !isToken(q.method) {
+		return badRequest("method %s is not a token", short(q.method))
 	}
-	if !isVersion(r.Proto) {
-		return q, badRequest("protocol %s is not HTTP", short(r.Proto))
+	if !isVersion(q.proto) {
+		return badRequest("protocol %s is not HTTP", short(q.proto))
 	}
-	if err := s.examineTarget(&q, r); err != nil {
-		return q, err
+	if err := s.examineTarget(q); err != nil {
+		return err
 	}
-	q.scheme = "http"
-	if r.TLS != nil {
-		q.scheme = "https"
-	}
-	s.examinePeer(&q, r)
 	var v via
 	if q.trusted {
-		if v, err = s.forwarded(r.Header); err != nil {
-			return q, err
+		var err error
+		if v, err = s.forwarded(p); err != nil {
+			return err
 		}
 	}
 	q.apply(v)
-	return q, s.nameServer(&q)
+	return s.nameServer(q)
 }
 
-// examineTarget fills in target, query and host. A target in absolute-form
+// examineTarget fills in target and query, and host. A target in absolute-form
 // brings the host (RFC 9112 section 3.2.2, A34, E15).
-func (s *Server) examineTarget(q *request, r *http.Request) error {
-	uri := r.RequestURI
-	if limit := cmp.Or(s.MaxTarget, defaultMaxTarget); len(uri) > limit {
-		return refuse(http.StatusRequestURITooLong, "request target of %d bytes, the limit is %d", len(uri), limit)
+func (s *Server) examineTarget(q *request) error {
+	if limit := cmp.Or(s.MaxTarget, defaultMaxTarget); len(q.uri) > limit {
+		return refuse(http.StatusRequestURITooLong, "request target of %d bytes, the limit is %d", len(q.uri), limit)
 	}
-	authority, origin, err := cutOrigin(uri)
+	authority, origin, err := cutOrigin(q.uri)
 	if err != nil {
 		return err
 	}
-	q.target, q.host = origin, cmp.Or(authority, r.Host)
-	if q.host == "" && r.ProtoAtLeast(1, 1) {
-		return badRequest("no host in %s request", r.Proto) // E10
+	q.target, q.host = origin, cmp.Or(authority, q.host)
+	if q.host == "" && q.hostless == "" && q.proto >= "HTTP/1.1" {
+		return badRequest("no host in %s request", q.proto) // E10
 	}
 	_, q.query, err = cutQuery(origin)
 	return err
 }
 
+// examineContent fills in what the request says about its body.
+func (q *request) examineContent(r *http.Request) error {
+	if types := r.Header["Content-Type"]; len(types) > 0 {
+		for _, t := range types[1:] {
+			if t != types[0] { // A03: which one the program would see is anyone's guess
+				return badRequest("two content types, %s and %s", short(types[0]), short(t))
+			}
+		}
+		q.contentType = types[0]
+	}
+	// A02: 0 is told only if the client told it, and the length is -1 for a body
+	// that has to be read first.
+	_, told := r.Header["Content-Length"]
+	if r.ContentLength > 0 || r.ContentLength == 0 && told {
+		q.length = r.ContentLength
+	}
+	return nil
+}
+
+// finishFields puts the fields in the order of their variables, with the host.
+func (q *request) finishFields(fields []field) ([]field, error) {
+	if q.host != "" {
+		fields = append(fields, field{key: "Host", value: q.host})
+	}
+	return fields, sortFields(fields)
+}
+
 // examinePeer fills in local, remote and trusted.
 func (s *Server) examinePeer(q *request, r *http.Request) {
 	isTCP := false
-	switch a := r.Context().Value(http.LocalAddrContextKey).(type) {
-	case *net.TCPAddr:
-		q.local, isTCP = plainAddr(a.AddrPort()), true
-	case net.Addr:
-		ap, _ := netip.ParseAddrPort(a.String())
-		q.local = plainAddr(ap)
+	if a, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
+		_, isTCP = a.(*net.TCPAddr)
+		q.local = addrPort(a)
 	}
 	if isUnixAddr(r.RemoteAddr) {
 		q.trusted = s.TrustUnix && !isTCP
@@ -200,6 +223,18 @@ func (s *Server) examinePeer(q *request, r *http.Request) {
 		q.remote = plainAddr(ap)
 		q.trusted = s.trusts(q.remote.Addr())
 	}
+}
+
+// addrPort returns the IP address and port in a, or none.
+func addrPort(a net.Addr) netip.AddrPort {
+	switch a := a.(type) {
+	case nil:
+		return netip.AddrPort{}
+	case *net.TCPAddr:
+		return plainAddr(a.AddrPort())
+	}
+	ap, _ := netip.ParseAddrPort(a.String())
+	return plainAddr(ap)
 }
 
 // isUnixAddr recognises the address of a peer on a Unix socket: unnamed, in the
@@ -247,6 +282,8 @@ func (s *Server) nameServer(q *request) error {
 		name, _, err := ParseHost(q.host)
 		q.name = name
 		return err
+	case q.hostless != "":
+		q.name = q.hostless
 	case s.Name != "":
 		q.name = s.Name
 	case q.local.Addr().Is4():

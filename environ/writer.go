@@ -55,6 +55,13 @@ func (w *writer) value(name, value string) {
 	w.text.WriteString(value)
 }
 
+// putPair writes "NAME=value" from an administrator, whose values may have line
+// breaks, as certificates do.
+func (w *writer) putPair(name, pair string) {
+	w.text.WriteString(pair)
+	w.end(name)
+}
+
 func (w *writer) putUint(name string, n uint64) {
 	var digits [20]byte
 	w.start(name)
@@ -73,6 +80,18 @@ func (w *writer) putAddr(name string, addr netip.Addr) {
 	w.end(name)
 }
 
+// putHead writes the variables up to HTTPS, after making room for these and for
+// more bytes.
+func (w *writer) putHead(s *Server, q *request, more int) {
+	software := cmp.Or(s.Software, defaultSoftware)
+	w.text.Grow(more + len(software) + 2*len(q.target) + len(q.name) + len(q.contentType) + 768)
+	w.put("GATEWAY_INTERFACE", "CGI/1.1")
+	w.put("SERVER_SOFTWARE", software)
+	w.put("REDIRECT_STATUS", "200")
+	w.putConnection(q)
+	w.putRequest(q)
+}
+
 func (w *writer) putConnection(q *request) {
 	w.put("SERVER_NAME", q.name)
 	if q.local.IsValid() {
@@ -80,36 +99,31 @@ func (w *writer) putConnection(q *request) {
 	}
 	w.putUint("SERVER_PORT", uint64(q.port))
 	w.putAddr("REMOTE_ADDR", q.remote.Addr())
-	w.putAddr("REMOTE_HOST", q.remote.Addr()) // A09
+	if q.remoteName != "" {
+		w.put("REMOTE_HOST", q.remoteName)
+	} else {
+		w.putAddr("REMOTE_HOST", q.remote.Addr()) // A09
+	}
 	if port := q.remote.Port(); port != 0 {
 		w.putUint("REMOTE_PORT", uint64(port))
 	}
 }
 
-func (w *writer) putRequest(r *http.Request, q *request) error {
-	w.put("SERVER_PROTOCOL", r.Proto)
-	w.put("REQUEST_METHOD", r.Method)
+func (w *writer) putRequest(q *request) {
+	w.put("SERVER_PROTOCOL", q.proto)
+	w.put("REQUEST_METHOD", q.method)
 	w.put("REQUEST_SCHEME", q.scheme)
 	w.put("REQUEST_URI", q.target)
 	w.put("QUERY_STRING", q.query)
-	if types := r.Header["Content-Type"]; len(types) > 0 {
-		for _, t := range types[1:] {
-			if t != types[0] { // A03: which one the program would see is anyone's guess
-				return badRequest("two content types, %s and %s", short(types[0]), short(t))
-			}
-		}
-		w.put("CONTENT_TYPE", types[0])
+	if q.contentType != "" {
+		w.put("CONTENT_TYPE", q.contentType)
 	}
-	// A02: in canonical digits. 0 is told only if the client told it, and the
-	// length is -1 for a body that has to be read first.
-	_, told := r.Header["Content-Length"]
-	if r.ContentLength > 0 || r.ContentLength == 0 && told {
-		w.putUint("CONTENT_LENGTH", uint64(r.ContentLength))
+	if q.length >= 0 {
+		w.putUint("CONTENT_LENGTH", uint64(q.length)) // A02: in canonical digits
 	}
 	if q.scheme == "https" {
 		w.put("HTTPS", "on") // A19: absent otherwise, since "off" is true in many a program
 	}
-	return nil
 }
 
 // env cuts the text into variables.

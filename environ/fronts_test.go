@@ -1,0 +1,113 @@
+package environ_test
+
+// The variables that web servers send for one and the same request, as recorded from
+// nginx 1.22, Apache 2.4, lighttpd 1.4.69, HAProxy 2.6 and Caddy 2.6; only addresses,
+// ports and folders were replaced. differ is what FromGateway cannot or shall not make
+// equal to FromHTTP: a variable that is another or added, or "-NAME" for one missing.
+var fronts = []struct {
+	name   string
+	differ []string
+	vars   []string
+}{
+	{"nginx, fastcgi_params", []string{}, []string{
+		"QUERY_STRING=x=1&y=%2F", "REQUEST_METHOD=POST", "CONTENT_TYPE=text/plain", "CONTENT_LENGTH=5",
+		"SCRIPT_NAME=/cgi-bin/a b.cgi/extra/pAth", "REQUEST_URI=/cgi-bin/a%20b.cgi/extra//p%41th?x=1&y=%2F",
+		"DOCUMENT_URI=/cgi-bin/a b.cgi/extra/pAth", "DOCUMENT_ROOT=/srv/www", "SERVER_PROTOCOL=HTTP/1.1", "REQUEST_SCHEME=http",
+		"GATEWAY_INTERFACE=CGI/1.1", "SERVER_SOFTWARE=nginx/1.22.1", "REMOTE_ADDR=192.0.2.1", "REMOTE_PORT=1234", "REMOTE_USER=",
+		"SERVER_ADDR=192.0.2.80", "SERVER_PORT=8080", "SERVER_NAME=example.com", "REDIRECT_STATUS=200", "HTTP_HOST=www.example.com",
+		"SCRIPT_FILENAME=/srv/www/cgi-bin/a b.cgi/extra/pAth", "HTTP_USER_AGENT=test/1", "HTTP_ACCEPT=*/*", "HTTP_ACCEPT_LANGUAGE=en",
+		"HTTP_COOKIE=a=1; b=2", "HTTP_X_CUSTOM=v", "HTTP_PROXY=http://evil/", "HTTP_X_FORWARDED_FOR=203.0.113.9", "HTTP_X_TWICE=1",
+		"HTTP_X_TWICE=2", "HTTP_CONNECTION=close, X-Hop", "HTTP_X_HOP=h", "HTTP_CONTENT_TYPE=text/plain", "HTTP_CONTENT_LENGTH=5",
+	}},
+	{"nginx, scgi_params", []string{"-SERVER_ADDR"}, []string{
+		"CONTENT_LENGTH=5", "REQUEST_METHOD=POST", "REQUEST_URI=/cgi-bin/a%20b.cgi/extra//p%41th?x=1&y=%2F", "QUERY_STRING=x=1&y=%2F",
+		"CONTENT_TYPE=text/plain", "DOCUMENT_URI=/cgi-bin/a b.cgi/extra/pAth", "DOCUMENT_ROOT=/srv/www", "SCGI=1",
+		"SERVER_PROTOCOL=HTTP/1.1", "REQUEST_SCHEME=http", "REMOTE_ADDR=192.0.2.1", "REMOTE_PORT=1234", "SERVER_PORT=8080",
+		"SERVER_NAME=example.com", "HTTP_HOST=www.example.com", "HTTP_USER_AGENT=test/1", "HTTP_ACCEPT=*/*", "HTTP_ACCEPT_LANGUAGE=en",
+		"HTTP_COOKIE=a=1; b=2", "HTTP_X_CUSTOM=v", "HTTP_PROXY=http://evil/", "HTTP_X_FORWARDED_FOR=203.0.113.9", "HTTP_X_TWICE=1",
+		"HTTP_X_TWICE=2", "HTTP_CONNECTION=close, X-Hop", "HTTP_X_HOP=h", "HTTP_CONTENT_TYPE=text/plain", "HTTP_CONTENT_LENGTH=5",
+	}},
+	{"nginx, split path and overrides, B71", []string{"FOO=bar baz"}, []string{
+		"QUERY_STRING=x=1&y=%2F", "REQUEST_METHOD=POST", "CONTENT_TYPE=text/plain", "CONTENT_LENGTH=5", "SCRIPT_NAME=/cgi-bin/a b.cgi",
+		"REQUEST_URI=/cgi-bin/a%20b.cgi/extra//p%41th?x=1&y=%2F", "DOCUMENT_URI=/cgi-bin/a b.cgi/extra/pAth", "DOCUMENT_ROOT=/srv/www",
+		"SERVER_PROTOCOL=HTTP/1.1", "REQUEST_SCHEME=http", "GATEWAY_INTERFACE=CGI/1.1", "SERVER_SOFTWARE=nginx/1.22.1",
+		"REMOTE_ADDR=127.0.0.1", "REMOTE_PORT=1234", "REMOTE_USER=", "SERVER_ADDR=192.0.2.80", "SERVER_PORT=8080", "SERVER_NAME=_",
+		"REDIRECT_STATUS=200", "HTTP_HOST=www.example.com", "PATH_INFO=/extra/pAth", "SCRIPT_FILENAME=/srv/www/cgi-bin/a b.cgi",
+		"FOO=bar baz", "REMOTE_ADDR=192.0.2.1", "HTTP_USER_AGENT=test/1", "HTTP_ACCEPT=*/*", "HTTP_ACCEPT_LANGUAGE=en",
+		"HTTP_COOKIE=a=1; b=2", "HTTP_X_CUSTOM=v", "HTTP_PROXY=http://evil/", "HTTP_X_FORWARDED_FOR=203.0.113.9", "HTTP_X_TWICE=1",
+		"HTTP_X_TWICE=2", "HTTP_CONNECTION=close, X-Hop", "HTTP_X_HOP=h", "HTTP_CONTENT_TYPE=text/plain", "HTTP_CONTENT_LENGTH=5",
+	}},
+	{"Apache mod_proxy_fcgi, generic", []string{}, []string{
+		"HTTP_HOST=www.example.com", "HTTP_USER_AGENT=test/1", "HTTP_ACCEPT=*/*", "HTTP_ACCEPT_LANGUAGE=en", "HTTP_COOKIE=a=1; b=2",
+		"HTTP_X_CUSTOM=v", "HTTP_X_FORWARDED_FOR=203.0.113.9", "HTTP_X_TWICE=1, 2", "HTTP_CONNECTION=close, X-Hop", "HTTP_X_HOP=h",
+		"CONTENT_TYPE=text/plain", "CONTENT_LENGTH=5", "PATH=/usr/bin:/bin", "SERVER_SIGNATURE=",
+		"SERVER_SOFTWARE=Apache/2.4.71 (Debian)", "SERVER_NAME=www.example.com", "SERVER_ADDR=192.0.2.80", "SERVER_PORT=8080",
+		"REMOTE_ADDR=192.0.2.1", "DOCUMENT_ROOT=/srv/www", "REQUEST_SCHEME=http", "CONTEXT_PREFIX=", "CONTEXT_DOCUMENT_ROOT=/srv/www",
+		"SERVER_ADMIN=[no address given]", "SCRIPT_FILENAME=/cgi-bin/a%20b.cgi/extra/pAth", "REMOTE_PORT=1234",
+		"GATEWAY_INTERFACE=CGI/1.1", "SERVER_PROTOCOL=HTTP/1.1", "REQUEST_METHOD=POST", "QUERY_STRING=x=1&y=%2F",
+		"REQUEST_URI=/cgi-bin/a%20b.cgi/extra//p%41th?x=1&y=%2F", "SCRIPT_NAME=/cgi-bin/a b.cgi/extra/pAth",
+	}},
+	{"Apache mod_proxy_fcgi, FPM", []string{}, []string{
+		"HTTP_HOST=www.example.com", "HTTP_USER_AGENT=test/1", "HTTP_ACCEPT=*/*", "HTTP_ACCEPT_LANGUAGE=en", "HTTP_COOKIE=a=1; b=2",
+		"HTTP_X_CUSTOM=v", "HTTP_X_FORWARDED_FOR=203.0.113.9", "HTTP_X_TWICE=1, 2", "HTTP_CONNECTION=close, X-Hop", "HTTP_X_HOP=h",
+		"CONTENT_TYPE=text/plain", "CONTENT_LENGTH=5", "PATH=/usr/bin:/bin", "SERVER_SIGNATURE=",
+		"SERVER_SOFTWARE=Apache/2.4.71 (Debian)", "SERVER_NAME=www.example.com", "SERVER_ADDR=192.0.2.80", "SERVER_PORT=8080",
+		"REMOTE_ADDR=192.0.2.1", "DOCUMENT_ROOT=/srv/www", "REQUEST_SCHEME=http", "CONTEXT_PREFIX=", "CONTEXT_DOCUMENT_ROOT=/srv/www",
+		"SERVER_ADMIN=[no address given]", "SCRIPT_FILENAME=proxy:fcgi://127.0.0.1:9000/srv/www/cgi-bin/a%20b.cgi/extra/pAth",
+		"REMOTE_PORT=1234", "GATEWAY_INTERFACE=CGI/1.1", "SERVER_PROTOCOL=HTTP/1.1", "REQUEST_METHOD=POST", "QUERY_STRING=x=1&y=%2F",
+		"REQUEST_URI=/cgi-bin/a%20b.cgi/extra//p%41th?x=1&y=%2F", "SCRIPT_NAME=/cgi-bin/a b.cgi/extra/pAth",
+	}},
+	{"Apache mod_proxy_fcgi, SetHandler", []string{}, []string{
+		"proxy-nokeepalive=1", "HTTP_HOST=www.example.com", "HTTP_USER_AGENT=test/1", "HTTP_ACCEPT=*/*", "HTTP_ACCEPT_LANGUAGE=en",
+		"HTTP_COOKIE=a=1; b=2", "HTTP_X_CUSTOM=v", "HTTP_X_FORWARDED_FOR=203.0.113.9", "HTTP_X_TWICE=1, 2",
+		"HTTP_CONNECTION=close, X-Hop", "HTTP_X_HOP=h", "CONTENT_TYPE=text/plain", "CONTENT_LENGTH=5", "PATH=/usr/bin:/bin",
+		"SERVER_SIGNATURE=", "SERVER_SOFTWARE=Apache/2.4.71 (Debian)", "SERVER_NAME=www.example.com", "SERVER_ADDR=192.0.2.80",
+		"SERVER_PORT=8080", "REMOTE_ADDR=192.0.2.1", "DOCUMENT_ROOT=/srv/www", "REQUEST_SCHEME=http", "CONTEXT_PREFIX=",
+		"CONTEXT_DOCUMENT_ROOT=/srv/www", "SERVER_ADMIN=[no address given]",
+		"SCRIPT_FILENAME=proxy:fcgi://127.0.0.1:9000//srv/www/cgi-bin/a b.cgi", "REMOTE_PORT=1234", "GATEWAY_INTERFACE=CGI/1.1",
+		"SERVER_PROTOCOL=HTTP/1.1", "REQUEST_METHOD=POST", "QUERY_STRING=x=1&y=%2F",
+		"REQUEST_URI=/cgi-bin/a%20b.cgi/extra//p%41th?x=1&y=%2F", "SCRIPT_NAME=/cgi-bin/a b.cgi", "PATH_INFO=/extra/pAth",
+		"PATH_TRANSLATED=/srv/www/extra/pAth",
+	}},
+	{"Apache mod_proxy_scgi", []string{}, []string{
+		"CONTENT_LENGTH=5", "SCGI=1", "HTTP_HOST=www.example.com", "HTTP_USER_AGENT=test/1", "HTTP_ACCEPT=*/*",
+		"HTTP_ACCEPT_LANGUAGE=en", "HTTP_COOKIE=a=1; b=2", "HTTP_X_CUSTOM=v", "HTTP_X_FORWARDED_FOR=203.0.113.9", "HTTP_X_TWICE=1, 2",
+		"HTTP_CONNECTION=close, X-Hop", "HTTP_X_HOP=h", "CONTENT_TYPE=text/plain", "PATH=/usr/bin:/bin", "SERVER_SIGNATURE=",
+		"SERVER_SOFTWARE=Apache/2.4.71 (Debian)", "SERVER_NAME=www.example.com", "SERVER_ADDR=192.0.2.80", "SERVER_PORT=8080",
+		"REMOTE_ADDR=192.0.2.1", "DOCUMENT_ROOT=/srv/www", "REQUEST_SCHEME=http", "CONTEXT_PREFIX=", "CONTEXT_DOCUMENT_ROOT=/srv/www",
+		"SERVER_ADMIN=[no address given]", "SCRIPT_FILENAME=proxy:scgi://127.0.0.1:4000/cgi-bin/a%20b.cgi/extra/pAth",
+		"REMOTE_PORT=1234", "SERVER_PROTOCOL=HTTP/1.1", "REQUEST_METHOD=POST", "QUERY_STRING=x=1&y=%2F",
+		"REQUEST_URI=/cgi-bin/a%20b.cgi/extra//p%41th?x=1&y=%2F", "SCRIPT_NAME=/cgi-bin/a b.cgi/extra/pAth",
+	}},
+	{"lighttpd mod_fastcgi", []string{"HTTP_X_UNDER=u"}, []string{
+		"CONTENT_LENGTH=5", "QUERY_STRING=x=1&y=%2F", "REQUEST_URI=/cgi-bin/a%20b.cgi/extra//p%41th?x=1&y=%2F",
+		"REDIRECT_URI=/cgi-bin/a%20b.cgi/extra/pAth?x=1&y=%2F", "REDIRECT_STATUS=200", "SCRIPT_NAME=/cgi-bin/a b.cgi",
+		"PATH_INFO=/extra/pAth", "PATH_TRANSLATED=/srv/www/extra/pAth", "SCRIPT_FILENAME=/srv/www/cgi-bin/a b.cgi",
+		"DOCUMENT_ROOT=/srv/www", "REQUEST_METHOD=POST", "SERVER_PROTOCOL=HTTP/1.1", "SERVER_SOFTWARE=lighttpd/1.4.69",
+		"GATEWAY_INTERFACE=CGI/1.1", "REQUEST_SCHEME=http", "SERVER_PORT=8080", "SERVER_ADDR=192.0.2.80",
+		"SERVER_NAME=www.example.com", "REMOTE_ADDR=192.0.2.1", "REMOTE_PORT=1234", "HTTP_HOST=www.example.com",
+		"HTTP_USER_AGENT=test/1", "HTTP_ACCEPT=*/*", "HTTP_ACCEPT_LANGUAGE=en", "HTTP_COOKIE=a=1; b=2", "HTTP_X_CUSTOM=v",
+		"HTTP_X_UNDER=u", "HTTP_X_FORWARDED_FOR=203.0.113.9", "HTTP_X_TWICE=1, 2", "HTTP_CONNECTION=close, X-Hop", "HTTP_X_HOP=h",
+		"CONTENT_TYPE=text/plain", "HTTP_CONTENT_LENGTH=5",
+	}},
+	{"HAProxy", []string{"-SERVER_ADDR", "HTTP_X_HOP=h"}, []string{
+		"HTTP_HOST=www.example.com", "HTTP_USER_AGENT=test/1", "HTTP_ACCEPT=*/*", "HTTP_ACCEPT_LANGUAGE=en", "HTTP_COOKIE=a=1; b=2",
+		"HTTP_X_CUSTOM=v", "HTTP_X_FORWARDED_FOR=203.0.113.9", "HTTP_X_TWICE=1", "HTTP_X_TWICE=2", "HTTP_X_HOP=h",
+		"CONTENT_TYPE=text/plain", "CONTENT_LENGTH=5", "GATEWAY_INTERFACE=CGI/1.1", "DOCUMENT_ROOT=/srv/www",
+		"SCRIPT_NAME=/cgi-bin/a b.cgi", "PATH_INFO=/extra//pAth", "REQUEST_URI=/cgi-bin/a%20b.cgi/extra//p%41th?x=1&y=%2F",
+		"REQUEST_METHOD=POST", "QUERY_STRING=x=1&y=%2F", "SERVER_NAME=www.example.com", "SERVER_PORT=8080", "SERVER_PROTOCOL=HTTP/1.1",
+		"REMOTE_ADDR=192.0.2.1", "REMOTE_PORT=1234", "SCRIPT_FILENAME=/srv/www/cgi-bin/a b.cgi",
+		"PATH_TRANSLATED=/srv/www/extra//pAth", "SERVER_SOFTWARE=HAProxy 2.6.12-1+deb12u4",
+	}},
+	{"Caddy", []string{"-SERVER_ADDR", "SERVER_PORT=80", "HTTP_X_UNDER=u"}, []string{
+		"QUERY_STRING=x=1&y=%2F", "REMOTE_HOST=192.0.2.1", "REMOTE_PORT=1234", "REMOTE_USER=", "DOCUMENT_ROOT=/srv/www",
+		"HTTP_PROXY=http://evil/", "HTTP_X_FORWARDED_HOST=www.example.com", "CONTENT_LENGTH=5", "HTTP_ACCEPT_LANGUAGE=en",
+		"SERVER_PORT=80", "HTTP_CONTENT_LENGTH=5", "DOCUMENT_URI=/cgi-bin/a b.cgi", "PATH_INFO=/extra//pAth", "HTTP_X_TWICE=1, 2",
+		"HTTP_ACCEPT=*/*", "CONTENT_TYPE=text/plain", "SERVER_SOFTWARE=Caddy/2.6.2", "SCRIPT_NAME=/cgi-bin/a b.cgi",
+		"HTTP_USER_AGENT=test/1", "HTTP_COOKIE=a=1; b=2", "REMOTE_IDENT=", "SERVER_NAME=www.example.com",
+		"REQUEST_URI=/cgi-bin/a%20b.cgi/extra//p%41th?x=1&y=%2F", "HTTP_X_CUSTOM=v", "HTTP_X_UNDER=u", "HTTP_X_FORWARDED_PROTO=http",
+		"REMOTE_ADDR=192.0.2.1", "SCRIPT_FILENAME=/srv/www/cgi-bin/a b.cgi", "GATEWAY_INTERFACE=CGI/1.1", "HTTP_HOST=www.example.com",
+		"AUTH_TYPE=", "REQUEST_SCHEME=http", "SERVER_PROTOCOL=HTTP/1.1", "PATH_TRANSLATED=/srv/www/extra/pAth",
+		"HTTP_X_FORWARDED_FOR=192.0.2.1", "HTTP_CONTENT_TYPE=text/plain", "REQUEST_METHOD=POST",
+	}},
+}
