@@ -170,6 +170,9 @@ func (ch *child) fork(c *Command, begun time.Time) error {
 	if ch.leaf != nil {
 		sys.UseCgroupFD, sys.CgroupFD = true, ch.leaf.fd()
 	}
+	if c.User != nil && !c.User.isOurs() { // setgroups, setgid, setuid; each failure is fatal (F60)
+		sys.Credential = &syscall.Credential{Uid: c.User.UID, Gid: c.User.GID, Groups: c.User.Groups}
+	}
 	attr := syscall.ProcAttr{
 		Dir: c.Dir, Env: c.Env, Sys: &sys,
 		Files: []uintptr{ch.e.file(c.Stdin), ch.e.file(c.Stdout), ch.e.file(c.Stderr)},
@@ -195,6 +198,13 @@ func (ch *child) fork(c *Command, begun time.Time) error {
 	return nil
 }
 
+// isOurs reports whether the user is the one that we are, without root's rights:
+// then there is nothing to change, and no right to.
+func (u *User) isOurs() bool {
+	uid, gid := os.Geteuid(), os.Getegid()
+	return uid != 0 && uint32(uid) == u.UID && uint32(gid) == u.GID
+}
+
 // forkExec is syscall.ForkExec, tried again for a short while when the file is
 // busy: a program that was just written is held open for writing by any child
 // which another thread forked meanwhile, until that child execs.
@@ -214,6 +224,9 @@ func (e *Exec) file(f *os.File) uintptr {
 	}
 	return f.Fd()
 }
+
+// tagName tells what Workers are to mark their processes with.
+func (e *Exec) tagName() string { return e.Tag }
 
 // beginFork gives a fork its number, which is to be given to endFork when the
 // process is in the table of the living or does not exist.

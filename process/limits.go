@@ -2,6 +2,7 @@ package process
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"runtime"
@@ -15,8 +16,8 @@ import (
 func (l Limits) none() bool { return l.Memory <= 0 && l.CPU <= 0 }
 
 // set sets the limits of a process. Limits that were inherited are never raised,
-// which root could do.
-func (l Limits) set(pid int, log *slog.Logger) {
+// which root could do. The error is a *limitError.
+func (l Limits) set(pid int) (failed error) {
 	set := func(what int, name string, most, hard uint64) {
 		var old unix.Rlimit
 		err := unix.Prlimit(pid, what, nil, &old)
@@ -24,7 +25,7 @@ func (l Limits) set(pid int, log *slog.Logger) {
 			err = unix.Prlimit(pid, what, &unix.Rlimit{Cur: min(most, old.Cur), Max: min(hard, old.Max)}, nil)
 		}
 		if err != nil && err != unix.ESRCH { // it may have ended already
-			log.Error("cannot set a limit", "pid", pid, "limit", name, "value", most, "err", err)
+			failed = &limitError{name, most, err}
 		}
 	}
 	if l.Memory > 0 {
@@ -34,12 +35,26 @@ func (l Limits) set(pid int, log *slog.Logger) {
 		seconds := uint64((l.CPU + time.Second - 1) / time.Second)
 		set(unix.RLIMIT_CPU, "cpu", seconds, seconds+1) // SIGXCPU, then SIGKILL
 	}
+	return failed
+}
+
+// limitError is a limit that cannot be set: that of a process of another user
+// without CAP_SYS_RESOURCE, which root may lack in a container (F34).
+type limitError struct {
+	name  string
+	value uint64
+	err   error
+}
+
+func (e *limitError) Error() string {
+	return fmt.Sprintf("its limit of %s to %d cannot be set: %v", e.name, e.value, e.err)
 }
 
 // forkLimited is forkExec of a program whose limits hold from its first
 // instruction: it is stopped at its exec, as a debugger would (ptrace(2)), and goes
 // on when they are set. Where tracing is not allowed, and for a set-user-ID program,
-// which would lose its privileges by it, the limits are set while it runs.
+// which would lose its privileges by it, the limits are set while it runs. Elsewhere
+// a program whose limits cannot be set does not run.
 func forkLimited(path string, args []string, attr *syscall.ProcAttr, l Limits, log *slog.Logger) (int, error) {
 	if l.none() {
 		return forkExec(path, args, attr)
@@ -52,7 +67,9 @@ func forkLimited(path string, args []string, attr *syscall.ProcAttr, l Limits, l
 	}
 	pid, err := forkExec(path, args, attr)
 	if err == nil {
-		l.set(pid, log)
+		if failed := l.set(pid); failed != nil {
+			log.Error("a limit is not in force", "path", path, "pid", pid, "err", failed)
+		}
 	}
 	return pid, err
 }
@@ -69,7 +86,11 @@ func forkTraced(path string, args []string, attr *syscall.ProcAttr, l Limits, lo
 		return 0, err
 	}
 	stopped := awaitStop(pid)
-	l.set(pid, log)
+	if err := l.set(pid); err != nil {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+		_, _ = syscall.Wait4(pid, nil, 0, nil)
+		return 0, err
+	}
 	for sig := stopped; sig > 0 && sig != syscall.SIGTRAP; sig = awaitStop(pid) {
 		_ = syscall.PtraceCont(pid, int(sig)) // a signal from elsewhere came before the stop
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"strconv"
 	"strings"
@@ -190,6 +191,13 @@ func (o *orphans) spared(pid int, or *orphan, now living, all bool) bool {
 		return true
 	case all:
 		return false
+	}
+	// While its leader lives the session tells more than the tag: a FastCGI
+	// application has its children inherit the variables of a request.
+	if sid, err := unix.Getsid(pid); err == nil && now.leaders[sid] != nil {
+		return !now.leaders[sid].disowns(pid)
+	}
+	switch {
 	case or.tag != "":
 		ch := now.tags[or.tag]
 		return ch != nil && !ch.disowns(pid)
@@ -256,9 +264,10 @@ func strangers() (map[int]bool, error) {
 // living is what Exec has running at one instant.
 type living struct {
 	tags    map[string]*child
-	oldest  uint64 // number of the process started first, or the next to be given
-	begun   uint64 // forks so far
-	forking uint64 // the first of those under way, or the next to begin
+	leaders map[int]*child // by pid
+	oldest  uint64         // number of the process started first, or the next to be given
+	begun   uint64         // forks so far
+	forking uint64         // the first of those under way, or the next to begin
 }
 
 // living looks, and takes from pids those that Exec has started itself.
@@ -266,7 +275,7 @@ func (o *orphans) living(pids map[int]bool) living {
 	e := o.e
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	l := living{tags: make(map[string]*child, len(e.live)), oldest: e.seq + 1, begun: e.begun, forking: e.begun + 1}
+	l := living{tags: make(map[string]*child, len(e.live)), leaders: maps.Clone(e.live), oldest: e.seq + 1, begun: e.begun, forking: e.begun + 1}
 	for pid, ch := range e.live {
 		delete(pids, pid)
 		l.tags[ch.tag] = ch

@@ -36,10 +36,20 @@ type Command struct {
 	// means DefaultGrace.
 	Grace time.Duration
 
+	// User is whom the process runs as; nil means this process's own user,
+	// with its groups. Another needs root's rights.
+	User *User
+
 	// KeepChildren lets descendants live on after the process has ended;
 	// otherwise Process.End ends them. An Exec knows the kept by its Tag:
 	// it spares those that have it in their environment still.
 	KeepChildren bool
+}
+
+// User is the identity of a process, by numbers.
+type User struct {
+	UID, GID uint32
+	Groups   []uint32 // supplementary groups, all of them
 }
 
 // DefaultGrace is the time between SIGTERM and SIGKILL where nothing else is

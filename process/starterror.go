@@ -47,11 +47,17 @@ func startError(c *Command, err error) error {
 		se.Reason = "no more files may be opened: " + err.Error()
 	case errors.Is(err, syscall.ETXTBSY):
 		se.Reason = "the file is being written"
+	case errors.Is(err, syscall.EPERM) && c.User != nil && os.Geteuid() != 0:
+		se.Reason = fmt.Sprintf("user %d may not start processes as user %d, only root may", os.Geteuid(), c.User.UID)
+	case errors.As(err, new(*limitError)):
+		se.Reason = err.Error()
 	default:
 		if why := dirTrouble(c.Dir); why != "" {
 			se.Reason = why
 		} else if inner := Check(c.Path); inner != nil {
 			se.Reason = inner.Reason
+		} else if c.User != nil && errors.Is(err, syscall.EACCES) {
+			se.Reason = fmt.Sprintf("user %d may not execute it, or not enter its folder or its working directory", c.User.UID)
 		} else {
 			se.Reason = err.Error()
 		}
