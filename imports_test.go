@@ -14,6 +14,7 @@ var mayImport = map[string][]string{
 	"process":         {},
 	"scripts":         {},
 	"cgi":             {"environ", "process"},
+	"scgi":            {"cgi", "environ"},
 	"internal/config": {},
 	"internal/site":   {"cgi", "environ", "internal/config", "process", "scripts"},
 	"cmd/gatehouse":   {"cgi", "internal/config", "internal/site", "process", "scripts"},
