@@ -14,10 +14,11 @@ var mayImport = map[string][]string{
 	"process":         {},
 	"scripts":         {},
 	"cgi":             {"environ", "process"},
+	"fastcgi":         {"cgi", "environ"},
 	"scgi":            {"cgi", "environ"},
 	"internal/config": {},
-	"internal/site":   {"cgi", "environ", "internal/config", "process", "scripts"},
-	"cmd/gatehouse":   {"cgi", "internal/config", "internal/site", "process", "scripts"},
+	"internal/site":   {"cgi", "environ", "fastcgi", "internal/config", "process", "scgi", "scripts"},
+	"cmd/gatehouse":   {"cgi", "environ", "fastcgi", "internal/config", "internal/site", "process", "scgi", "scripts"},
 }
 
 func TestImports(t *testing.T) {

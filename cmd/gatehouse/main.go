@@ -1,4 +1,5 @@
-// Command gatehouse runs CGI programs behind HTTP. See README.md.
+// Command gatehouse runs CGI programs and FastCGI and SCGI applications behind the
+// web. See README.md.
 package main
 
 import (
@@ -74,12 +75,15 @@ type hinted struct {
 }
 
 const usageText = `gatehouse serve                    the demonstration site, on http://127.0.0.1:8080/
-gatehouse serve DIR                a folder: its files, cgi-bin/ and *.cgi
+gatehouse serve DIR                a folder: its files, cgi-bin/, *.cgi and *.php
 gatehouse serve SCRIPT             one program for every path
+gatehouse serve fcgi://HOST:PORT   a FastCGI application; also unix:/PATH and scgi://HOST:PORT
 gatehouse serve -c gatehouse.toml  a configuration
 gatehouse run SCRIPT [PATH?QUERY]  one request from the shell
 gatehouse explain URL [DIR]        what would answer it, and what is wrong with that
-gatehouse check [FILE]             the mistakes of a configuration`
+gatehouse check [FILE]             the mistakes of a configuration
+gatehouse wrap --root DIR          the CGI scripts that nginx names, as fcgiwrap runs them
+gatehouse call ADDRESS [PATH]      one request to a FastCGI or SCGI responder`
 
 // run is the whole program: args with the program's name first, the exit status
 // as its result.
@@ -94,7 +98,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		ErrWriter:                 stderr,
 		HideHelpCommand:           true,
 		DisableSliceFlagSeparator: true, // "Accept: a, b" is one header field
-		Commands:                  []*cli.Command{serveCommand(), runCommand(), explainCommand(), checkCommand()},
+		Commands:                  []*cli.Command{serveCommand(), runCommand(), explainCommand(), checkCommand(), wrapCommand(), callCommand()},
 		ExitErrHandler:            func(*cli.Context, error) {}, // nothing below main exits
 		OnUsageError:              usageError,
 		CommandNotFound:           func(c *cli.Context, name string) {},
@@ -109,7 +113,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		cmd.OnUsageError = usageError
 		cmd.HideHelpCommand = true // "gatehouse serve help" serves a folder of that name
 	}
-	args = spelled(args)
+	args = unbundled(app, spelled(args))
 	if len(args) == 3 && args[2] == "--help" && app.Command(args[1]) == nil {
 		return report(stderr, noCommand(args[1])) // the library would show the help of a command that is not there
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -79,7 +81,9 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("GORACE", noSleep)
-			return nil
+			exe, err := exec.LookPath("gatehouse")
+			e.Setenv("ONLY", filepath.Dir(exe)) // a PATH with nothing else on it
+			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"startrun":   startRun,

@@ -15,6 +15,10 @@ var headings = map[string]string{
 	" site site.route": "### At the top, in [[site]] or in [[site.route]]: the nearest wins",
 	"site":             "### In [[site]]",
 	"site.route":       "### In [[site.route]]",
+
+	"site.route.fastcgi site.route.scgi site.route.authorize": "### In fastcgi, scgi and authorize",
+	"site.route.fastcgi site.route.authorize":                 "### In fastcgi and authorize",
+	"site.route.fastcgi":                                      "### In fastcgi alone",
 }
 
 // TestReadmeKeys holds the tables of README.md against what the configuration

@@ -22,14 +22,20 @@ import (
 func serveCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "serve",
-		Usage:     "serve a folder, a program, a configuration or the demonstration site over HTTP",
-		ArgsUsage: "[DIR | SCRIPT]",
-		Description: "Without an argument the demonstration site is served. A folder is served with its files, the programs in its cgi-bin/ and those named *.cgi.\n" +
-			"A program answers for every path. Ctrl-C lets the running requests finish and stops; a second Ctrl-C stops at once.",
+		Usage:     "serve a folder, a program, an application, a configuration or the demonstration site",
+		ArgsUsage: "[DIR | SCRIPT | fcgi://HOST:PORT | scgi://HOST:PORT | unix:/PATH]",
+		Description: "Without an argument the demonstration site is served. A folder is served with its files, the programs in its cgi-bin/ and those named *.cgi,\n" +
+			"and with *.php where there is a php-cgi to run them. A program answers for every path, and so does a FastCGI application (fcgi://, unix:) or an\n" +
+			"SCGI application (scgi://); where the folder of --root holds PHP files, it answers for those. It listens for HTTP, or as an application for a web\n" +
+			"server in front. Ctrl-C lets the running requests finish and stops; a second Ctrl-C stops at once.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "serve what the configuration `FILE` says"},
-			&cli.StringSliceFlag{Name: "listen", Usage: "listen on `ADDRESS`, in place of what the configuration says: 127.0.0.1:8080, unix:/run/gatehouse.sock; may be repeated"},
-			&cli.StringFlag{Name: "root", Usage: "with SCRIPT: `DIR` is its DOCUMENT_ROOT"},
+			&cli.StringSliceFlag{Name: "listen", Usage: "listen on `ADDRESS`, in place of what the configuration says: 127.0.0.1:8080, unix:/run/gatehouse.sock, systemd:, fd:0; with fastcgi: or scgi: in front for a web server; may be repeated"},
+			&cli.StringFlag{Name: "listen-mode", Usage: "permissions of the Unix sockets, in octal: `MODE`; 0660 when nothing else is said"},
+			&cli.StringFlag{Name: "listen-owner", Usage: "the Unix sockets belong to `USER`"},
+			&cli.StringFlag{Name: "listen-group", Usage: "the Unix sockets belong to `GROUP`, such as that of the web server"},
+			&cli.StringSliceFlag{Name: "trust", Usage: "believe the web server at `ADDRESS` about its clients: an address, a network, or unix for every Unix socket; may be repeated"},
+			&cli.StringFlag{Name: "root", Usage: "with SCRIPT or an application: `DIR` is its DOCUMENT_ROOT"},
 		},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 1 {
@@ -38,9 +44,12 @@ func serveCommand() *cli.Command {
 			if err := notEmpty(c, 0); err != nil {
 				return err
 			}
-			s, err := open(c.String("config"), c.Args().First(), c.String("root"), c.StringSlice("listen"))
+			s, err := open(c.String("config"), c.Args().First(), c.String("root"))
 			if err != nil {
 				return err
+			}
+			if err := s.listenOn(c); err != nil {
+				return errors.Join(err, s.close())
 			}
 			return errors.Join(busyHint(serve(c.Context, s, c.App.ErrWriter)), s.close())
 		},
@@ -76,24 +85,63 @@ func serve(ctx context.Context, s *served, stderr io.Writer) error {
 	}
 	ctx, hurry, stop := signals(ctx, stderr)
 	defer stop()
-	err = h.Serve(ctx, hurry, func(addrs []net.Addr) { announce(stderr, s, addrs) })
+	err = h.Serve(ctx, hurry, func(on []site.Listening) { announce(stderr, s, on) })
 	return errors.Join(err, h.Close())
 }
 
 // announce tells what is served, where, and how to stop it.
-func announce(w io.Writer, s *served, addrs []net.Addr) {
+func announce(w io.Writer, s *served, on []site.Listening) {
 	fmt.Fprintf(w, "gatehouse: serving %s\n", s.what)
 	if wrong := process.Check(s.program); s.program != "" && wrong != nil {
 		fmt.Fprintf(w, "gatehouse: it cannot be run as it is: %s\n", wrong.Reason)
 	}
-	for _, a := range addrs {
-		if a.Network() == "unix" {
-			fmt.Fprintf(w, "gatehouse: on the Unix socket %s\n", a)
-		} else {
-			fmt.Fprintf(w, "gatehouse: on http://%s/\n", strings.Replace(a.String(), "[::]", "localhost", 1))
+	if s.missing != "" {
+		fmt.Fprintf(w, "gatehouse: %s\n", s.missing)
+	}
+	for _, l := range on {
+		fmt.Fprintf(w, "gatehouse: on %s\n", place(l))
+	}
+	for _, l := range on {
+		if l.Protocol != "http" && !l.Believed {
+			fmt.Fprintf(w, "gatehouse: what a web server says on %s of its clients (REMOTE_ADDR, HTTPS and the like) is not believed; %s changes that\n",
+				l.Addr, trustHint(s, l.Addr))
 		}
 	}
 	fmt.Fprintf(w, "gatehouse: Ctrl-C stops it\n")
+}
+
+// place says where a listener is, as the one who connects to it needs it.
+func place(l site.Listening) string {
+	address := strings.Replace(l.Addr.String(), "[::]", "localhost", 1)
+	inherited := ""
+	if l.Network == "systemd" || l.Network == "fd" {
+		inherited = ", inherited"
+	}
+	switch unix := l.Addr.Network() == "unix"; {
+	case l.Protocol == "http" && unix:
+		return "the Unix socket " + address + inherited
+	case l.Protocol == "http":
+		return "http://" + address + "/" + inherited
+	case unix:
+		return "the Unix socket " + address + " as " + applications[l.Protocol] + inherited
+	default:
+		return address + " as " + applications[l.Protocol] + inherited
+	}
+}
+
+// applications are what a web server calls those that it talks to by a protocol.
+var applications = map[string]string{"fastcgi": "a FastCGI application", "scgi": "an SCGI application"}
+
+// trustHint is how to have the peers of a listener believed.
+func trustHint(s *served, addr net.Addr) string {
+	who := "ADDRESS"
+	if addr.Network() == "unix" {
+		who = "unix"
+	}
+	if s.made {
+		return "--trust " + who
+	}
+	return fmt.Sprintf("trusted_proxies = [%q]", who)
 }
 
 // endings returns the signals that are not ignored already: nohup is to work.
@@ -140,7 +188,7 @@ func signals(ctx context.Context, stderr io.Writer) (first, second context.Conte
 // rest of the world, nor for a server in front, which a Unix socket is made for.
 func loopback(listen []config.Listen) bool {
 	for _, l := range listen {
-		if l.Network == "unix" {
+		if l.Network != "tcp" || l.Protocol != "http" {
 			return false
 		}
 		host, _, err := net.SplitHostPort(l.Address)

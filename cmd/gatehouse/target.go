@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,6 +21,7 @@ type served struct {
 	config  *config.Config
 	what    string // for the user
 	program string // the one program for every path; "" when it is not that
+	missing string // why a part of it cannot work; "" when all is there
 	made    bool   // not from a file
 	remove  string // a folder to remove at the end; "" none
 }
@@ -33,33 +35,60 @@ func (s *served) close() error {
 
 // open finds out what is to be served: the file of -c, or the target, or without
 // both the demonstration site.
-func open(file, target, root string, listen []string) (*served, error) {
-	var s *served
-	var err error
+func open(file, target, root string) (*served, error) {
 	switch {
 	case file != "" && target != "":
 		return nil, misused("-c and %q together: a configuration says itself what is served", target)
 	case file != "":
-		s, err = openFile(file, root)
+		return openFile(file, root)
 	case target == "":
-		s, err = openDemo()
-	default:
-		s, err = openTarget(target, root)
+		return openDemo()
 	}
-	if err != nil {
-		return nil, err
+	if protocol, address, ok := application(target); ok {
+		return openApplication(target, protocol, address, root)
 	}
-	if len(listen) > 0 {
+	return openTarget(target, root)
+}
+
+// listenOn puts what the flags say about listeners in place of what the configuration
+// says.
+func (s *served) listenOn(c *cli.Context) error {
+	list := c.StringSlice("listen")
+	if len(list) > 0 {
 		s.config.Listen = nil
 	}
-	for _, text := range listen {
+	for _, text := range list {
 		l, err := config.ParseListen(text)
 		if err != nil {
-			return nil, errors.Join(misused("--listen %q: %s", text, strings.TrimPrefix(err.Error(), "config: ")), s.close())
+			return flagError("listen", text, err)
 		}
 		s.config.Listen = append(s.config.Listen, l)
 	}
-	return s, nil
+	for _, text := range c.StringSlice("trust") {
+		if text == "unix" {
+			s.config.TrustUnix = true
+			continue
+		}
+		p, err := config.ParsePrefix(text)
+		if err != nil {
+			return flagError("trust", text, err)
+		}
+		s.config.Trusted = append(s.config.Trusted, p)
+	}
+	if text := c.String("listen-mode"); c.IsSet("listen-mode") {
+		mode, err := config.ParseMode(text)
+		if err != nil {
+			return flagError("listen-mode", text, err)
+		}
+		s.config.ListenMode = mode
+	}
+	s.config.ListenOwner = cmp.Or(c.String("listen-owner"), s.config.ListenOwner)
+	s.config.ListenGroup = cmp.Or(c.String("listen-group"), s.config.ListenGroup)
+	return nil
+}
+
+func flagError(name, text string, err error) error {
+	return misused("--%s %q: %s", name, text, strings.TrimPrefix(err.Error(), "config: "))
 }
 
 func openFile(file, root string) (*served, error) {
@@ -108,7 +137,7 @@ func openTarget(target, root string) (*served, error) {
 	st, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, hinted{misused("%q does not exist", target), "expected a folder or a program"}
+		return nil, hinted{misused("%q does not exist", target), "expected a folder, a program, fcgi://HOST:PORT, scgi://HOST:PORT or unix:/PATH"}
 	case err != nil:
 		return nil, err
 	}
@@ -119,7 +148,7 @@ func openTarget(target, root string) (*served, error) {
 			return nil, misused("--root goes with a program; %q is a folder itself", target)
 		}
 		s.what = "the folder " + path
-		folder(&site, path)
+		s.missing = folder(&site, path)
 	} else {
 		s.what, s.program = "the program "+path+", for every path", path
 		script := site.NewRoute()
@@ -136,8 +165,8 @@ func openTarget(target, root string) (*served, error) {
 }
 
 // folder sets a site up for a folder: its files, and as programs those in cgi-bin
-// and those whose names end in .cgi.
-func folder(site *config.Site, path string) {
+// and those whose names end in .cgi or .php. It returns what is missing for the latter.
+func folder(site *config.Site, path string) (missing string) {
 	site.Root, site.Listing = path, true
 	if st, err := os.Stat(filepath.Join(path, "cgi-bin")); err == nil && st.IsDir() {
 		bin := site.NewRoute()
@@ -147,6 +176,7 @@ func folder(site *config.Site, path string) {
 	files := site.NewRoute()
 	files.Path, files.Kind, files.CGISelf = "*.cgi", config.Suffix, true
 	site.Routes = append(site.Routes, files)
+	return php(site, path)
 }
 
 // notEmpty refuses "" as a target, which an unset variable of a shell leaves: it is

@@ -58,7 +58,7 @@ func runCommand() *cli.Command {
 // or the end of whoever reads the output, ends what runs: programs are in sessions
 // of their own, and would not notice.
 func withHost(c *cli.Context, file, target string, do func(*served, *site.Host) error) error {
-	s, err := open(file, target, c.String("root"), nil)
+	s, err := open(file, target, c.String("root"))
 	if err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ func reason(r *cgi.Response) string {
 
 func summary(w io.Writer, a *cgi.Account, took time.Duration) {
 	fmt.Fprintf(w, "gatehouse: %s, pid %d, %s: started in %s, first byte after %s, done after %s",
-		a.Script, a.Pid, ending(a), round(a.Spawn), round(a.FirstByte), round(took))
+		cmp.Or(a.Script, a.Route), a.Pid, ending(a), round(a.Spawn), round(a.FirstByte), round(took))
 	if a.HaveExit {
 		fmt.Fprintf(w, "; %s of processor time", round(a.Exit.User+a.Exit.System))
 		if a.Exit.MaxRSS > 0 {
@@ -263,6 +263,9 @@ func explain(w io.Writer, x *site.Explanation) error {
 	f := x.Found
 	line("site", "%s", f.Site)
 	line("route", "%s", f.RouteName())
+	if x.Authorizer != "" {
+		line("authorize", "%s", x.Authorizer)
+	}
 	switch {
 	case f.Redirect != "":
 		line("redirect", "%d to %s", f.Status, f.Redirect)
@@ -275,16 +278,20 @@ func explain(w io.Writer, x *site.Explanation) error {
 		line(what, "%s", f.File)
 		return nil
 	}
-	line("script", "%s", f.File)
+	if f.File != "" {
+		line("script", "%s", f.File)
+	}
 	line("SCRIPT_NAME", "%q", f.Script.Name)
 	line("PATH_INFO", "%q", f.Script.PathInfo)
-	name := fmt.Sprint(os.Geteuid())
-	if u, err := user.Current(); err == nil {
-		name = u.Username
+	if x.Protocol != "" {
+		line(x.Protocol, "%s", x.Application)
+		line("limits", "%s, max_body %v", requestLimits(x.Limits), x.Limits.MaxBody)
+		fmt.Fprintln(w, "parameters")
+	} else {
+		line("user", "%s", userName())
+		line("limits", "%s", limits(x.Limits))
+		fmt.Fprintln(w, "environment")
 	}
-	line("user", "%s", name)
-	line("limits", "%s", limits(x.Limits))
-	fmt.Fprintln(w, "environment")
 	for n, v := range x.Env.All() {
 		fmt.Fprintf(w, "  %s=%s\n", n, process.Printable(v))
 	}
@@ -295,9 +302,22 @@ func explain(w io.Writer, x *site.Explanation) error {
 	return nil
 }
 
+func userName() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return fmt.Sprint(os.Geteuid())
+}
+
+// requestLimits are those that hold for every kind of application.
+func requestLimits(l *config.Limits) string {
+	return fmt.Sprintf("queue %d, queue_timeout %v, timeout %v, header_timeout %v, idle_timeout %v, stdin_timeout %v",
+		l.Queue, l.QueueTimeout, l.Timeout, l.HeaderTimeout, l.IdleTimeout, l.StdinTimeout)
+}
+
 func limits(l *config.Limits) string {
-	s := fmt.Sprintf("processes %d, queue %d, queue_timeout %v, timeout %v, header_timeout %v, idle_timeout %v, stdin_timeout %v, kill_grace %v, linger %v, max_body %v",
-		l.Processes, l.Queue, l.QueueTimeout, l.Timeout, l.HeaderTimeout, l.IdleTimeout, l.StdinTimeout, l.KillGrace, l.Linger, l.MaxBody)
+	s := fmt.Sprintf("processes %d, %s, kill_grace %v, linger %v, max_body %v",
+		l.Processes, requestLimits(l), l.KillGrace, l.Linger, l.MaxBody)
 	if l.Memory > 0 {
 		s += fmt.Sprintf(", memory %v", l.Memory)
 	}

@@ -6,6 +6,7 @@
 package config
 
 import (
+	"io/fs"
 	"net/netip"
 	"runtime"
 	"slices"
@@ -17,6 +18,11 @@ import (
 type Config struct {
 	// Listen holds the addresses to serve on, in the order written.
 	Listen []Listen
+	// ListenMode are the permissions of the Unix sockets that are listened on.
+	// ListenOwner and ListenGroup, names or numbers, are whose they are; "" leaves
+	// them to the process.
+	ListenMode               fs.FileMode
+	ListenOwner, ListenGroup string
 	// Include holds the globs as written. Load has read them already.
 	Include []string
 	// Sites holds the sites of the main file, then those of the included files
@@ -72,7 +78,7 @@ type Site struct {
 }
 
 // Route gives the URL paths of one pattern to one handler. Exactly one of CGI,
-// CGISelf, Static and Redirect is set.
+// CGISelf, FastCGI, SCGI, Static and Redirect is set.
 type Route struct {
 	// Path is the pattern as written; Kind says which form it has.
 	Path string
@@ -82,6 +88,14 @@ type Route struct {
 	// CGISelf says that the file of the site's root that a Suffix route
 	// matches is itself the script (cgi = true).
 	CGISelf bool
+	// FastCGI and SCGI are applications that are connected to. On a Suffix route
+	// the file that matches is their script; on others they answer for all of it.
+	FastCGI, SCGI *Backend
+	// Authorize is a FastCGI authorizer that is asked before the handler (B42);
+	// nil for none.
+	Authorize *Backend
+	// Root is the folder of the files that a filter gets (B47); "" without one.
+	Root string
 	// Static is a folder, with a trailing slash, or one file.
 	Static string
 	// Redirect is the target, an absolute URL or a path; RedirectStatus is
@@ -92,7 +106,8 @@ type Route struct {
 	Env []Var
 	// AcceptPathInfo lets a path go on behind the script's name (A48).
 	AcceptPathInfo bool
-	// PassAuthorization gives the program the Authorization field (A33).
+	// PassAuthorization gives the program the Authorization field (A33). Unless
+	// it is written, it is true with FastCGI and SCGI only.
 	PassAuthorization bool
 	// NPH allows scripts whose names begin with "nph-" (A95).
 	NPH bool
@@ -177,6 +192,7 @@ type Limits struct {
 func Default() *Config {
 	return &Config{
 		Listen:          []Listen{{Protocol: "http", Network: "tcp", Address: "127.0.0.1:8080", text: "127.0.0.1:8080"}},
+		ListenMode:      0o660,
 		Log:             "stderr",
 		AccessLog:       "stderr",
 		Connections:     10000,

@@ -154,7 +154,7 @@ static = "robots.txt"
 	off := false
 	limits, def := config.Default().Limits, []string{"index.html", "index.cgi"}
 	want := &config.Config{
-		Include: []string{"sites.d/*.toml"}, Log: "etc/log/error", AccessLog: "off",
+		ListenMode: 0o660, Include: []string{"sites.d/*.toml"}, Log: "etc/log/error", AccessLog: "off",
 		Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"),
 			netip.MustParsePrefix("198.51.100.0/24"),
 			netip.MustParsePrefix("2001:db8::/32")},

@@ -10,6 +10,7 @@ const (
 	typeStrings  = "array of strings"
 	typeVars     = "table of strings"
 	typeTables   = "array of tables"
+	typeBackend  = "string, array of strings or table"
 )
 
 // The tables are set in init, since decoding one leads to the next and to the
@@ -19,9 +20,12 @@ var (
 	includedTable table[Config]
 	siteTable     table[Site]
 	routeTable    table[Route]
+
+	fastcgiTable, scgiTable, authorizeTable table[Backend]
 )
 
 func init() {
+	fastcgiTable, scgiTable, authorizeTable = backendTables()
 	serverTable = table[Config]{"", "at the top of the main file, before any table", serverFields()}
 	includedTable = table[Config]{"", "", []field[Config]{sitesField()}}
 	siteTable = table[Site]{"site", "in [[site]]", siteFields()}
@@ -39,8 +43,17 @@ func sitesField() field[Config] {
 func serverFields() []field[Config] {
 	fields := []field[Config]{
 		{Key: Key{Name: "listen", Type: typeStrings, Default: `["127.0.0.1:8080"]`,
-			Doc: `Addresses to serve on: "host:port" or "unix:/path", each with or without "http:" in front.`},
+			Doc: `Addresses to serve on: "host:port", "unix:/path", "systemd:" or "systemd:NAME" for sockets that systemd passes, "fd:3" for an inherited one; each with "fastcgi:" or "scgi:" in front to be an application behind a web server, or with "http:" or nothing.`},
 			set: (*decoder).listen},
+		{Key: Key{Name: "listen_mode", Type: typeString, Default: `"0660"`,
+			Doc: "Permissions of the Unix sockets that are made: who may write may connect."},
+			set: (*decoder).listenMode},
+		{Key: Key{Name: "listen_owner", Type: typeString, Default: "that of the process",
+			Doc: "Name or number of the user whose they are; only root can give them away."},
+			set: account(func(c *Config) *string { return &c.ListenOwner })},
+		{Key: Key{Name: "listen_group", Type: typeString, Default: "that of the process",
+			Doc: "Name or number of the group whose they are, such as that of the web server in front."},
+			set: account(func(c *Config) *string { return &c.ListenGroup })},
 		{Key: Key{Name: "include", Type: typeStrings, Default: `[]`,
 			Doc: "Globs of further files with sites, relative to the folder of this file."},
 			set: (*decoder).include},
@@ -51,7 +64,7 @@ func serverFields() []field[Config] {
 			Doc: `The access log: "stderr", "off" or a file.`},
 			set: logFile(func(c *Config) *string { return &c.AccessLog }, "stderr", "off")},
 		{Key: Key{Name: "trusted_proxies", Type: typeStrings, Default: `[]`,
-			Doc: `Addresses and networks whose word about the client is taken; "unix" stands for every peer on a Unix socket.`},
+			Doc: `Addresses and networks whose word about the client is taken; "unix" stands for every peer on a Unix socket. On a fastcgi or scgi Unix socket that only its owner and group may connect to, the peer is believed without it.`},
 			set: (*decoder).trusted},
 		{Key: Key{Name: "cgroup", Type: typeString, Default: `""`,
 			Doc: `A delegated cgroup v2 folder for the programs; "" for none.`},
@@ -77,7 +90,7 @@ func siteFields() []field[Site] {
 			Doc: "Folder of the site's files."},
 			set: path(func(s *Site) *string { return &s.Root }, false)},
 		{Key: Key{Name: "index", Type: typeStrings, Default: `["index.html", "index.cgi"]`,
-			Doc: "File names tried in a folder, in order."},
+			Doc: `File names tried in a folder, in order; where there is a route "*.php", "index.php" is the third unless they are set.`},
 			set: (*decoder).index},
 		{Key: Key{Name: "fallback", Type: typeString,
 			Doc: "URL path that answers when no file matches: a front controller."},
@@ -89,7 +102,7 @@ func siteFields() []field[Site] {
 	fields = append(fields, lift(func(s *Site) *[]Var { return &s.Env }, envFields())...)
 	fields = append(fields, lift(func(s *Site) *Limits { return &s.Limits }, limitFields())...)
 	return append(fields, field[Site]{
-		Key:   Key{Name: "route", Type: typeTables, Doc: "The handler of one pattern of URL paths: one of cgi, static and redirect."},
+		Key:   Key{Name: "route", Type: typeTables, Doc: "The handler of one pattern of URL paths: one of " + handlerNames + "."},
 		set:   (*decoder).routes,
 		inner: true,
 	})
@@ -103,6 +116,12 @@ func routeFields() []field[Route] {
 		{Key: Key{Name: "cgi", Type: "string or true",
 			Doc: `A folder of scripts ("/" at its end) or one script; true on a "*.cgi" path, where the file found is the script.`},
 			set: (*decoder).cgi},
+		{Key: Key{Name: "fastcgi", Type: typeBackend,
+			Doc: "A FastCGI application: its address, several of them, or a table with one of address and command."},
+			set: backend(func(r *Route) **Backend { return &r.FastCGI }, &fastcgiTable)},
+		{Key: Key{Name: "scgi", Type: typeBackend,
+			Doc: "An SCGI application, in the same way."},
+			set: backend(func(r *Route) **Backend { return &r.SCGI }, &scgiTable)},
 		{Key: Key{Name: "static", Type: typeString,
 			Doc: `A folder of files ("/" at its end) or one file.`},
 			set: path(func(r *Route) *string { return &r.Static }, true)},
@@ -116,6 +135,14 @@ func routeFields() []field[Route] {
 			Doc: "Whether a folder of a static route without an index shows the names in it."},
 			set: (*decoder).listing},
 	}
+	fields = append(fields, []field[Route]{
+		{Key: Key{Name: "authorize", Type: typeBackend,
+			Doc: "A FastCGI authorizer, in the same way, that is asked before any of the handlers answers."}, // B43
+			set: backend(func(r *Route) **Backend { return &r.Authorize }, &authorizeTable)},
+		{Key: Key{Name: "root", Type: typeString,
+			Doc: `Folder of the files that a filter gets; of a "*.html" path these are the site's.`}, // B47
+			set: path(func(r *Route) *string { return &r.Root }, false)},
+	}...)
 	fields = append(fields, programFields()...)
 	fields = append(fields, lift(func(r *Route) *[]Var { return &r.Env }, envFields())...)
 	return append(fields, lift(func(r *Route) *Limits { return &r.Limits }, limitFields())...)
@@ -127,7 +154,7 @@ func programFields() []field[Route] {
 		{Key: Key{Name: "accept_path_info", Type: typeBoolean, Default: `true`,
 			Doc: "Whether a path may go on behind the script's name; if not, such a request is not found."}, // A48
 			set: boolean(func(r *Route) *bool { return &r.AcceptPathInfo })},
-		{Key: Key{Name: "pass_authorization", Type: typeBoolean, Default: `false`,
+		{Key: Key{Name: "pass_authorization", Type: typeBoolean, Default: "true for fastcgi and scgi, false for cgi",
 			Doc: "Whether the program gets the Authorization field of the request."}, // A33
 			set: boolean(func(r *Route) *bool { return &r.PassAuthorization })},
 		{Key: Key{Name: "nph", Type: typeBoolean, Default: `false`,

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"io/fs"
 	"net"
 	"net/netip"
 	"slices"
@@ -10,10 +11,12 @@ import (
 
 // Listen is one address to serve on.
 type Listen struct {
-	// Protocol is "http".
+	// Protocol is "http", "fastcgi" or "scgi".
 	Protocol string
-	// Network is "tcp" or "unix", and Address what net.Listen takes with it.
-	// Port 0 is any free one.
+	// Network is "tcp" or "unix", and Address what net.Listen takes with it;
+	// port 0 is any free one. With "systemd" Address is the name of sockets that
+	// systemd has passed, "" for all that no other address names. With "fd" it is
+	// the number of an inherited descriptor.
 	Network, Address string
 
 	text string
@@ -25,32 +28,53 @@ func (l Listen) String() string { return l.text }
 // maxSocketPath is what sun_path of unix(7) has room for, without the NUL.
 const maxSocketPath = 107
 
-// ParseListen reads "host:port" or "unix:path", either with or without "http:"
-// in front. An empty host is every address of the machine. A relative socket
-// path stays relative.
+const expectedListen = `expected "host:port" or "unix:/path"`
+
+// ParseListen reads "host:port", "unix:path", "systemd:", "systemd:NAME" or
+// "fd:N", with "http:", "fastcgi:", "scgi:" or nothing, which is http, in front.
+// An empty host is every address of the machine. A relative socket path stays
+// relative.
 func ParseListen(text string) (Listen, error) {
 	l := Listen{Protocol: "http", Network: "tcp", text: text}
 	rest := text
 	switch before, after, found := strings.Cut(text, ":"); {
 	case text == "":
-		return Listen{}, bad(`expected "host:port" or "unix:/path"`, "empty address")
-	case found && before == "http":
-		rest = after
-	case found && slices.Contains([]string{"https", "fastcgi", "scgi"}, before):
-		return Listen{}, bad(`only "http" can be served so far`, "protocol %s of %s is not supported", quote(before), quote(text))
+		return Listen{}, bad(expectedListen, "empty address")
+	case found && slices.Contains([]string{"http", "fastcgi", "scgi"}, before):
+		l.Protocol, rest = before, after
+	case found && slices.Contains([]string{"https", "fcgi", "uwsgi", "ajp"}, before):
+		return Listen{}, bad(`there are "http", "fastcgi" and "scgi"`, "protocol %s of %s is not supported", quote(before), quote(text))
 	}
-	path, unix := strings.CutPrefix(rest, "unix:")
 	var err error
-	if unix {
-		l.Network = "unix"
-		l.Address, err = checkSocket(path)
-	} else {
+	switch kind, name, _ := strings.Cut(rest, ":"); kind {
+	case "unix", "systemd", "fd":
+		l.Network = kind
+		l.Address, err = checkLocal(kind, name)
+	default:
 		l.Address, err = checkAddress(rest)
 	}
 	if err != nil {
 		return Listen{}, err
 	}
 	return l, nil
+}
+
+// checkLocal checks what follows "unix:", "systemd:" or "fd:".
+func checkLocal(kind, name string) (string, error) {
+	switch kind {
+	case "unix":
+		return checkSocket(name)
+	case "fd":
+		n, err := strconv.ParseUint(name, 10, 16)
+		if err != nil || n == 1 || n == 2 {
+			return "", bad(`expected the number of an inherited socket, as in "fd:3"`, "bad descriptor %s", quote(name))
+		}
+		return strconv.FormatUint(n, 10), nil
+	}
+	if strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == ':' || r >= 0x7f }) {
+		return "", bad("it is what FileDescriptorName= of the socket unit says", "bad name of a socket %s", quote(name))
+	}
+	return name, nil
 }
 
 func checkSocket(path string) (string, error) {
@@ -68,7 +92,7 @@ func checkSocket(path string) (string, error) {
 func checkAddress(text string) (string, error) {
 	host, port, err := net.SplitHostPort(text)
 	if err != nil {
-		hint := `expected "host:port" or "unix:/path"`
+		hint := expectedListen
 		if strings.HasPrefix(text, "/") {
 			hint = "write " + quote("unix:"+text)
 		} else if _, err := strconv.ParseUint(text, 10, 16); err == nil {
@@ -131,7 +155,7 @@ func (d *decoder) trusted(c *Config, v value) {
 			c.TrustUnix = true
 			continue
 		}
-		p, err := parsePrefix(item.text)
+		p, err := ParsePrefix(item.text)
 		if err != nil {
 			d.bad(item, err)
 			continue
@@ -140,7 +164,52 @@ func (d *decoder) trusted(c *Config, v value) {
 	}
 }
 
-func parsePrefix(text string) (netip.Prefix, error) {
+// listenMode stores the permissions of Unix sockets.
+func (d *decoder) listenMode(c *Config, v value) {
+	hint := ""
+	if v.kind == integerKind {
+		hint = "write " + quote(v.text)
+	}
+	if !d.is(v, stringKind, hint) {
+		return
+	}
+	mode, err := ParseMode(v.text)
+	if err != nil {
+		d.bad(v, err)
+		return
+	}
+	c.ListenMode = mode
+}
+
+// ParseMode reads the permissions of a socket, in octal.
+func ParseMode(text string) (fs.FileMode, error) {
+	n, err := strconv.ParseUint(text, 8, 16)
+	if err != nil || n > 0o777 || n&0o200 == 0 {
+		return 0, bad(`expected one as in "0660", by which at least the owner may connect`, "bad mode %s", quote(text))
+	}
+	return fs.FileMode(n), nil
+}
+
+// account stores the name or number of a user or group.
+func account[T any](get func(*T) *string) func(*decoder, *T, value) {
+	return func(d *decoder, t *T, v value) {
+		hint := ""
+		if v.kind == integerKind {
+			hint = "write " + quote(v.text)
+		}
+		switch {
+		case !d.is(v, stringKind, hint):
+		case v.text == "" || strings.ContainsFunc(v.text, func(r rune) bool { return r <= ' ' || r == ':' || r == '/' || r == 0x7f }):
+			d.fail(v.at, v.path, "bad name "+quote(v.text), "expected a name or a number")
+		default:
+			*get(t) = v.text
+		}
+	}
+}
+
+// ParsePrefix reads an address or a network, in canonical form: IPv4 also where
+// it is written as IPv6.
+func ParsePrefix(text string) (netip.Prefix, error) {
 	const expected = `expected an address, a network as in "10.0.0.0/8", or "unix"`
 	if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
 		a = a.Unmap()

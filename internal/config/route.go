@@ -27,7 +27,9 @@ func (d *decoder) routes(s *Site, v value) {
 }
 
 // handlers are the keys of which a route has exactly one.
-var handlers = []string{"cgi", "static", "redirect"}
+var handlers = []string{"cgi", "fastcgi", "scgi", "static", "redirect"}
+
+const handlerNames = "cgi, fastcgi, scgi, static and redirect"
 
 // handler checks that the route at t has one handler, and that its other keys
 // have something to say about that one.
@@ -46,24 +48,29 @@ func (d *decoder) handler(r *Route, t value) {
 				return
 			}
 		}
-		d.fail(t.at, t.path, "none of cgi, static and redirect", "expected exactly one")
+		d.fail(t.at, t.path, "none of "+handlerNames, "expected exactly one")
 		return
 	case len(found) > 1:
 		for _, e := range found[1:] {
-			d.fail(e.at, keyPath(t.path, e.name), "a second handler beside "+found[0].name, "expected exactly one of cgi, static and redirect")
+			d.fail(e.at, keyPath(t.path, e.name), "a second handler beside "+found[0].name, "expected exactly one of "+handlerNames)
 		}
 		return
 	}
-	d.idle(t, found[0].name)
-	v := value{found[0].value, keyPath(t.path, found[0].name)}
+	name := found[0].name
+	d.idle(r, t, name)
+	if t.get("pass_authorization") == nil { // A33
+		r.PassAuthorization = name == "fastcgi" || name == "scgi"
+	}
+	v := value{found[0].value, keyPath(t.path, name)}
 	if r.Path == "" {
 		return // reported: the path is missing or bad
 	}
+	d.filter(r, t)
 	if r.Kind == Suffix {
-		d.suffix(r, t, v, found[0].name)
+		d.suffix(r, t, v, name)
 		return
 	}
-	switch found[0].name {
+	switch name {
 	case "cgi":
 		d.folder(r, v, r.CGI, "scripts")
 	case "static":
@@ -71,22 +78,71 @@ func (d *decoder) handler(r *Route, t value) {
 	}
 }
 
-// idle reports the keys that would do nothing with the route's handler.
-func (d *decoder) idle(t value, handler string) {
+// The handlers, and what stands beside them, for which the keys of a route have
+// something to say. Those that are not here are for all.
+var keysFor = map[string][]string{
+	"status": {"redirect"}, "listing": {"static"}, "root": {"fastcgi"},
+	"processes": {"cgi"}, "linger": {"cgi"}, "cpu": {"cgi"}, "nph": {"cgi"},
+	"finish_anyway": {"cgi"}, "keep_children": {"cgi"}, "interim": {"cgi", "fastcgi"},
+	"memory": {"cgi", "a command"}, "kill_grace": {"cgi", "a command"},
+	"accept_path_info": programs, "pass_authorization": programs, "stdin_timeout": programs,
+	"max_body": programs, "spool_memory": programs, "spool_dir": programs,
+	"output_memory": programs, "output_file": programs,
+	"env": programsAndAuthorizers, "queue": programsAndAuthorizers, "queue_timeout": programsAndAuthorizers,
+	"timeout": programsAndAuthorizers, "header_timeout": programsAndAuthorizers, "idle_timeout": programsAndAuthorizers,
+}
+
+var (
+	programs               = []string{"cgi", "fastcgi", "scgi"}
+	programsAndAuthorizers = []string{"cgi", "fastcgi", "scgi", "authorize"}
+)
+
+// idle reports the keys that would do nothing in the route.
+func (d *decoder) idle(r *Route, t value, handler string) {
+	has := []string{handler}
+	for _, b := range []*Backend{r.FastCGI, r.SCGI, r.Authorize} {
+		if b != nil && len(b.Command) > 0 {
+			has = append(has, "a command")
+		}
+	}
+	if r.Authorize != nil {
+		has = append(has, "authorize")
+	}
 	for _, e := range t.entries {
-		wants := ""
-		switch {
-		case e.name == "path" || e.name == handler || routeTable.find(e.name) == nil:
-		case e.name == "status":
-			wants = "redirect"
-		case e.name == "listing":
-			wants = "static"
-		default: // env, the limits and the rest are about programs
-			wants = "cgi"
+		wants := keysFor[e.name]
+		if len(wants) == 0 || slices.ContainsFunc(wants, func(w string) bool { return slices.Contains(has, w) }) {
+			continue
 		}
-		if wants != "" && wants != handler {
-			d.fail(e.at, keyPath(t.path, e.name), "does nothing in a route with "+handler, "it is for "+wants)
+		with := handler
+		if wants[len(wants)-1] == "a command" && (handler == "fastcgi" || handler == "scgi") {
+			with += " to an address"
 		}
+		d.fail(e.at, keyPath(t.path, e.name), "does nothing in a route with "+with, "it is for "+words(wants))
+	}
+}
+
+// words joins names with commas and an "and".
+func words(names []string) string {
+	last := len(names) - 1
+	if last < 1 {
+		return strings.Join(names, "")
+	}
+	return strings.Join(names[:last], ", ") + " and " + names[last]
+}
+
+// filter checks that a filter has files, and that nothing else has a root.
+func (d *decoder) filter(r *Route, t value) {
+	root := t.get("root")
+	switch filters := r.FastCGI != nil && r.FastCGI.Role == "filter"; {
+	case !filters && root != nil && r.FastCGI != nil:
+		d.fail(root.at, keyPath(t.path, "root"), "does nothing in this route", `it is for fastcgi with role = "filter"`)
+	case !filters:
+	case r.Kind == Exact:
+		d.fail(t.get("path").at, keyPath(t.path, "path"), "a filter does not go with the path "+quote(r.Path), "write the path as "+quote(r.Path+"/"))
+	case r.Kind == Prefix && root == nil:
+		d.fail(t.at, t.path, "root is missing", "expected the folder of the files that the filter gets")
+	case r.Kind == Suffix && root != nil:
+		d.fail(root.at, keyPath(t.path, "root"), "does nothing with the path "+quote(r.Path), "the filter gets files of the site's root")
 	}
 }
 
@@ -97,7 +153,7 @@ func (d *decoder) suffix(r *Route, t, v value, handler string) {
 		d.fail(p.at, keyPath(t.path, "path"), "suffix "+quote(r.Path)+" needs a root", "it matches files of the site's root")
 	}
 	if handler == "static" || handler == "cgi" && r.CGI != "" {
-		d.fail(v.at, v.path, "does not go with the suffix "+quote(r.Path), "expected cgi = true, or a redirect")
+		d.fail(v.at, v.path, "does not go with the suffix "+quote(r.Path), "expected cgi = true, fastcgi, scgi or a redirect")
 	}
 }
 

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -12,6 +13,9 @@ func (d *decoder) sites(c *Config, v value) {
 		s.File, s.Line = d.file, t.at.line
 		d.site = t.node
 		siteTable.decode(d, t.node, t.path, &s)
+		if t.get("index") == nil && slices.ContainsFunc(s.Routes, func(r Route) bool { return r.Path == "*.php" }) {
+			s.Index = append(s.Index, "index.php")
+		}
 		if t.get("hosts") == nil {
 			d.claim(t, "", "a second site without hosts")
 		}

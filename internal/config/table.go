@@ -5,7 +5,7 @@ import "slices"
 // Key describes one key of the configuration.
 type Key struct {
 	// Tables holds the tables that the key may stand in: "" for the top of the
-	// main file, "site", "site.route".
+	// main file, "site", "site.route", and "site.route.fastcgi" and the like.
 	Tables []string
 	// Name is the key itself.
 	Name string
@@ -40,6 +40,11 @@ func Keys() []Key {
 	}
 	for _, f := range routeTable.fields {
 		add(routeTable.name, f.Key)
+	}
+	for _, t := range []*table[Backend]{&fastcgiTable, &scgiTable, &authorizeTable} {
+		for _, f := range t.fields {
+			add(t.name, f.Key)
+		}
 	}
 	return keys
 }
@@ -113,6 +118,8 @@ func elsewhere(name string) string {
 		return siteTable.where
 	case routeTable.find(name) != nil:
 		return routeTable.where
+	case fastcgiTable.find(name) != nil: // it has every key of the other two
+		return fastcgiTable.where
 	}
 	return ""
 }

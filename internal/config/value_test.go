@@ -95,6 +95,9 @@ func TestBadTextIsRefused(t *testing.T) {
 				head := map[string]string{
 					"": "", "site": "[[site]]\n", "site.route": "[[site]]\n[[site.route]]\npath = \"/\"\ncgi = \"/x\"\n",
 				}[table]
+				if strings.Count(table, ".") == 2 {
+					head = "[[site]]\n[[site.route]]\npath = \"/\"\n[" + table + "]\n"
+				}
 				_, err := config.Parse("g", []byte(head+k.Name+" = \""+bad+"\"\n"))
 				if want := strings.TrimPrefix(table+"."+k.Name+": ", "."); !strings.Contains(text(err), want) {
 					t.Errorf("%s in %q: got %q, want one with %q", k.Name, table, text(err), want)
@@ -116,8 +119,17 @@ func TestParseListen(t *testing.T) {
 		{"http::80", "tcp", ":80", ""},
 		{"", "", "", `config: empty address (expected "host:port" or "unix:/path")`},
 		{"http:8080", "", "", `config: bad address "8080" (write ":8080")`},
-		{"https::443", "", "", `config: protocol "https" of "https::443" is not supported (only "http" can be served so far)`},
-		{"scgi:unix:/x", "", "", `config: protocol "scgi" of "scgi:unix:/x" is not supported (only "http" can be served so far)`},
+		{"https::443", "", "", `config: protocol "https" of "https::443" is not supported (there are "http", "fastcgi" and "scgi")`},
+		{"fcgi:127.0.0.1:9000", "", "", `config: protocol "fcgi" of "fcgi:127.0.0.1:9000" is not supported (there are "http", "fastcgi" and "scgi")`},
+		{"scgi:unix:/x", "unix", "/x", ""},
+		{"fastcgi:127.0.0.1:9000", "tcp", "127.0.0.1:9000", ""},
+		{"fastcgi:9000", "", "", `config: bad address "9000" (write ":9000")`},
+		{"systemd:", "systemd", "", ""},
+		{"scgi:systemd:web", "systemd", "web", ""},
+		{"systemd:a:b", "", "", `config: bad name of a socket "a:b" (it is what FileDescriptorName= of the socket unit says)`},
+		{"fastcgi:fd:00", "fd", "0", ""},
+		{"fd:1", "", "", `config: bad descriptor "1" (expected the number of an inherited socket, as in "fd:3")`},
+		{"fd:", "", "", `config: bad descriptor "" (expected the number of an inherited socket, as in "fd:3")`},
 		{"ftp:127.0.0.1:21", "", "", `config: bad address "ftp:127.0.0.1:21" (expected "host:port" or "unix:/path")`},
 		{"/run/x", "", "", `config: bad address "/run/x" (write "unix:/run/x")`},
 		{"*:80", "", "", `config: bad host "*" in "*:80" (write ":80" for every address)`},

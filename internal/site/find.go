@@ -49,8 +49,16 @@ func (f *Found) respond(ctx context.Context, req *cgi.Request) (*cgi.Response, e
 	}
 	run := *req
 	run.Env = req.Env.Clone()
-	run.Env.SetScript(f.Script)
+	f.setScript(&run.Env)
 	return f.Route.program.Respond(ctx, &run)
+}
+
+// setScript sets the variables of the script; no PATH_TRANSLATED where there are no files.
+func (f *Found) setScript(env *environ.Env) {
+	env.SetScript(f.Script)
+	if f.Script.PathTranslated == "" {
+		env.Del("PATH_TRANSLATED")
+	}
 }
 
 // Find says what a path, decoded and normalised (A37), leads to: the one place
@@ -59,7 +67,8 @@ func (s *site) Find(urlPath, query string) (*Found, error) {
 	f, err := s.find(urlPath, query)
 	var e *cgi.Error
 	if errors.As(err, &e) && e.Kind == cgi.NotFound && s.config.Fallback != "" && urlPath != s.config.Fallback {
-		if r, _ := s.routes.find(urlPath); r == nil || r.program == nil { // a missing script stays missing
+		// A missing script stays missing, and what is guarded stays behind its guard.
+		if r, _ := s.routes.find(urlPath); r == nil || r.program == nil && r.authorizer == nil {
 			return s.find(s.config.Fallback, query)
 		}
 	}
@@ -83,11 +92,13 @@ func (s *site) find(urlPath, query string) (*Found, error) {
 		return f.file(r.static, filepath.Base(r.config.Static))
 	case r.static != nil:
 		return s.findFile(f, r.static, matched, rest, query)
+	case r.backend != nil && r.root != nil:
+		return s.findForFilter(f, matched, rest, query)
 	case r.root != nil:
 		return s.findScript(f, matched, rest, query)
 	}
-	// A single script: what follows its path is PATH_INFO, and the slash at the end
-	// of the route's own path is as well, but asks for nothing more.
+	// A single script, or an application: what follows its path is PATH_INFO, and the
+	// slash at the end of the route's own path is as well, but asks for nothing more.
 	name := strings.TrimSuffix(matched, "/")
 	if rest == "" {
 		return f.complete(r.config.CGI, name, urlPath[len(name):])
@@ -108,10 +119,17 @@ func (f *Found) script(filename, name, info string) (*Found, error) {
 	return f.complete(filename, name, info)
 }
 
+// complete is for a script at filename, "" for an application: there SCRIPT_FILENAME is
+// what a file of that name would be (B40), and nothing where the site has no files.
 func (f *Found) complete(filename, name, info string) (*Found, error) {
 	f.IsScript, f.File = true, filename
 	f.Script = environ.Script{Name: name, Filename: filename, PathInfo: info, DocumentRoot: f.site.config.Root}
-	if f.Script.DocumentRoot == "" {
+	switch root := f.Script.DocumentRoot; {
+	case filename == "" && root == "":
+		return f, nil
+	case filename == "":
+		f.Script.Filename = filepath.Join(root, name)
+	case root == "":
 		f.Script.DocumentRoot = filepath.Dir(filename)
 	}
 	if info != "" {
@@ -161,6 +179,23 @@ func (s *site) findScript(f *Found, matched, rest, query string) (*Found, error)
 		file, info = index, ""
 	}
 	return f.script(filepath.Join(r.dir, file), matched+file, info)
+}
+
+// findForFilter looks for the file that a filter gets (B47). Its SCRIPT_NAME is the
+// path of the file, which nothing follows.
+func (s *site) findForFilter(f *Found, matched, rest, query string) (*Found, error) {
+	r := f.Route
+	files := &static{site: s, root: r.root, plain: true}
+	f, err := s.findFile(f, files, matched, rest, query)
+	if err != nil || f.Redirect != "" {
+		return f, err
+	}
+	rel := f.rel
+	f.static, f.rel = nil, ""
+	if f, err = f.complete(filepath.Join(r.dir, rel), matched+rel, ""); err == nil {
+		f.Script.DocumentRoot = r.dir
+	}
+	return f, err
 }
 
 // findFile looks for a file beneath st's root, which is a script where a suffix

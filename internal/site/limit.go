@@ -15,14 +15,15 @@ import (
 type limiter struct {
 	next    cgi.Responder
 	what    string
+	key     string // of the configuration that says how many at once
 	slots   chan struct{}
 	queue   int64
 	timeout time.Duration // 0: as long as the client waits
 	waiting atomic.Int64
 }
 
-func newLimiter(next cgi.Responder, what string, slots, queue int, timeout time.Duration) *limiter {
-	return &limiter{next: next, what: what, slots: make(chan struct{}, slots), queue: int64(queue), timeout: timeout}
+func newLimiter(next cgi.Responder, what, key string, slots, queue int, timeout time.Duration) *limiter {
+	return &limiter{next: next, what: what, key: key, slots: make(chan struct{}, slots), queue: int64(queue), timeout: timeout}
 }
 
 func (l *limiter) Respond(ctx context.Context, req *cgi.Request) (*cgi.Response, error) {
@@ -51,7 +52,7 @@ func (l *limiter) acquire(ctx context.Context) (time.Duration, error) {
 	}
 	if l.waiting.Add(1) > l.queue {
 		l.waiting.Add(-1)
-		return 0, l.busy(fmt.Sprintf("%d run and %d wait (processes, queue)", cap(l.slots), l.queue))
+		return 0, l.busy(fmt.Sprintf("%d run and %d wait (%s, queue)", cap(l.slots), l.queue, l.key))
 	}
 	defer l.waiting.Add(-1)
 	begun := time.Now()
@@ -65,7 +66,7 @@ func (l *limiter) acquire(ctx context.Context) (time.Duration, error) {
 	case l.slots <- struct{}{}:
 		return time.Since(begun), nil
 	case <-late:
-		return time.Since(begun), l.busy(fmt.Sprintf("none of %d became free within %v (processes, queue_timeout)", cap(l.slots), l.timeout))
+		return time.Since(begun), l.busy(fmt.Sprintf("none of %d became free within %v (%s, queue_timeout)", cap(l.slots), l.timeout, l.key))
 	case <-ctx.Done():
 		return time.Since(begun), &cgi.Error{Kind: cgi.ClientGone, Reason: "the client went away while it waited for a turn", Err: context.Cause(ctx)}
 	}

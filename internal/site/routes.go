@@ -12,6 +12,7 @@ import (
 
 	"gatehouse/cgi"
 	"gatehouse/environ"
+	"gatehouse/fastcgi"
 	"gatehouse/internal/config"
 	"gatehouse/process"
 )
@@ -77,14 +78,16 @@ func (rs *routes) bySuffix(name string) *route {
 
 // route is one [[site.route]] at work. One of program, static and redirect is set.
 type route struct {
-	config  *config.Route
-	site    *site
-	cgi     *cgi.Program  // nil where none is run
-	program cgi.Responder // runs SCRIPT_FILENAME, with the route's limits around it
-	limiter *limiter
-	root    *os.Root // of a folder of scripts or files; nil for a single one
-	dir     string   // its path
-	static  *static
+	config     *config.Route
+	site       *site
+	cgi        *cgi.Program  // nil where none is run
+	backend    *backend      // an application in place of a program; nil where there is none
+	program    cgi.Responder // runs SCRIPT_FILENAME or asks the application, with the route's limits around it
+	limiter    *limiter      // of programs
+	authorizer *backend      // asked first; nil for none
+	root       *os.Root      // of a folder of scripts or files; nil for a single one
+	dir        string        // its path
+	static     *static
 }
 
 func (h *Host) newRoute(s *site, c *config.Route) (*route, error) {
@@ -95,8 +98,41 @@ func (h *Host) newRoute(s *site, c *config.Route) (*route, error) {
 		err = r.openStatic()
 	case c.CGI != "", c.CGISelf:
 		err = h.openProgram(r)
+	case c.FastCGI != nil:
+		err = h.openBackend(r, c.FastCGI, "fastcgi")
+	case c.SCGI != nil:
+		err = h.openBackend(r, c.SCGI, "scgi")
+	}
+	if err == nil && c.Authorize != nil {
+		r.authorizer, err = h.newAuthorizer(r)
+	}
+	if err != nil && r.root != nil {
+		err = errors.Join(err, r.root.Close())
 	}
 	return r, err
+}
+
+// openBackend prepares a route of an application.
+func (h *Host) openBackend(r *route, c *config.Backend, protocol string) (err error) {
+	if root := r.config.Root; root != "" {
+		r.dir = filepath.Clean(root)
+		if r.root, err = os.OpenRoot(r.dir); err != nil {
+			return err
+		}
+	}
+	if r.backend, err = h.newBackend(r, c, protocol); err != nil {
+		return err
+	}
+	r.program = r.around(r.backend.ask) // whose queue is its own
+	return nil
+}
+
+// around puts in front of what answers what every program has: bodies of known length
+// (A56), and responses read ahead of slow clients (A104).
+func (r *route) around(next cgi.Responder) cgi.Responder {
+	l := &r.config.Limits
+	buffer := &cgi.Buffer{Next: next, Memory: int(max(l.OutputMemory, 1)), Max: int64(l.OutputFile), Dir: l.SpoolDir}
+	return &cgi.Spool{Next: buffer, Memory: int64(l.SpoolMemory), Max: int64(l.MaxBody), Dir: l.SpoolDir}
 }
 
 // openStatic prepares a route of files. They are never run (A47).
@@ -141,7 +177,7 @@ func (h *Host) openProgram(r *route) (err error) {
 		}
 		real, err := filepath.EvalSymlinks(r.dir)
 		if err != nil {
-			return errors.Join(err, r.root.Close())
+			return err
 		}
 		r.site.scripts = append(r.site.scripts, strings.TrimSuffix(real, "/")+"/")
 	default:
@@ -164,9 +200,8 @@ func (h *Host) openProgram(r *route) (err error) {
 		Log:    h.log,
 	}
 	r.cgi = program
-	r.limiter = newLimiter(program, "route "+c.Path, l.Processes, l.Queue, time.Duration(l.QueueTimeout))
-	buffer := &cgi.Buffer{Next: r.limiter, Memory: int(max(l.OutputMemory, 1)), Max: int64(l.OutputFile), Dir: l.SpoolDir}
-	r.program = &cgi.Spool{Next: buffer, Memory: int64(l.SpoolMemory), Max: int64(l.MaxBody), Dir: l.SpoolDir}
+	r.limiter = newLimiter(program, "route "+c.Path, "processes", l.Processes, l.Queue, time.Duration(l.QueueTimeout))
+	r.program = r.around(r.limiter)
 	return nil
 }
 
@@ -187,6 +222,13 @@ func (h *Host) variables(vars []config.Var) (env environ.Env) {
 // Respond answers a request for this site.
 func (s *site) Respond(ctx context.Context, req *cgi.Request) (*cgi.Response, error) {
 	found, err := s.Find(req.Path, req.Env.Get("QUERY_STRING"))
+	if r := s.guarded(found, req.Path); r != nil {
+		return s.authorize(ctx, req, r, found, err)
+	}
+	return s.answer(ctx, req, found, err)
+}
+
+func (s *site) answer(ctx context.Context, req *cgi.Request, found *Found, err error) (*cgi.Response, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -195,6 +237,41 @@ func (s *site) Respond(ctx context.Context, req *cgi.Request) (*cgi.Response, er
 		req.Account.Script = found.File
 	}
 	return found.respond(ctx, req)
+}
+
+// guarded returns the route whose authorizer decides about a request, or nil. It
+// decides as well when nothing is found: what there is is not for everyone to know.
+func (s *site) guarded(found *Found, urlPath string) *route {
+	if found != nil && found.Route != nil {
+		if found.Route.authorizer != nil {
+			return found.Route
+		}
+		return nil
+	}
+	if r, _ := s.routes.find(urlPath); r != nil && r.authorizer != nil {
+		return r
+	}
+	return nil
+}
+
+// authorize answers once the route's authorizer has said yes (B43).
+func (s *site) authorize(ctx context.Context, req *cgi.Request, r *route, found *Found, err error) (*cgi.Response, error) {
+	next := cgi.ResponderFunc(func(ctx context.Context, req *cgi.Request) (*cgi.Response, error) {
+		return s.answer(ctx, req, found, err)
+	})
+	if r.authorizer.fastcgi == nil { // missing
+		return r.authorizer.ask.Respond(ctx, req)
+	}
+	if req.Account != nil {
+		req.Account.Site, req.Account.Route = s.name, r.config.Path
+	}
+	a := &fastcgi.Authorizer{Authorizer: r.authorizer.fastcgi, Next: next}
+	asked := *req
+	asked.Env = req.Env.Clone()
+	if found != nil && found.IsScript {
+		found.setScript(&asked.Env)
+	}
+	return a.Respond(ctx, &asked)
 }
 
 // redirectTo answers with a client redirect.

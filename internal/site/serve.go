@@ -3,54 +3,91 @@ package site
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"gatehouse/cgi"
-	"gatehouse/internal/config"
+	"gatehouse/environ"
+	"gatehouse/fastcgi"
+	"gatehouse/scgi"
 )
 
-// Serve opens the listeners, calls ready with what they listen on, and serves
-// until ctx is done. Then it takes no more connections, waits for the requests
-// that run, at most as long as the configuration says or until hurry is done, and
-// ends what is left. Close has still to be called.
-func (h *Host) Serve(ctx, hurry context.Context, ready func([]net.Addr)) error {
+// server is one of *http.Server, *fastcgi.Server and *scgi.Server.
+type server interface {
+	Serve(net.Listener) error
+	Shutdown(context.Context) error
+	Close() error
+}
+
+// Serve opens the listeners, starts the workers that are to be ready, calls ready with
+// what it listens on, and serves until ctx is done. Then it takes no more connections,
+// waits for the requests that run, at most as long as the configuration says or until
+// hurry is done, and ends what is left. Close has still to be called.
+func (h *Host) Serve(ctx, hurry context.Context, ready func([]Listening)) error {
 	listeners, err := h.listen()
 	if err != nil {
 		return err
 	}
-	var running sync.WaitGroup
-	server := h.server(&running)
-	places := make(places, h.config.Connections)
-	server.ConnState = places.connState
+	h.startBackends()
 	base, cut := context.WithCancel(context.Background()) // for what the server cannot close: hijacked connections
 	defer cut()
-	server.BaseContext = func(net.Listener) context.Context { return base }
+	var running sync.WaitGroup
+	fronts := h.fronts(base, &running)
 	failed := make(chan error, len(listeners))
 	var wg sync.WaitGroup
-	var addrs []net.Addr
-	for _, ln := range listeners {
-		addrs = append(addrs, ln.Addr())
-		strict := cgi.StrictListener(places.bound(ln), cgi.StrictLimits{Refused: h.access.refused})
-		wg.Go(func() { failed <- server.Serve(strict) })
+	var list []Listening
+	for _, o := range listeners {
+		list = append(list, o.Listening)
+		s, ln := fronts.of(&o)
+		wg.Go(func() { failed <- s.Serve(ln) })
 	}
 	if ready != nil {
-		ready(addrs)
+		ready(list)
 	}
 	var failure error
 	select {
 	case <-ctx.Done():
 	case failure = <-failed:
 	}
-	err = h.shutdown(server, &running, hurry)
+	err = h.shutdown(fronts.all, &running, hurry)
 	wg.Wait()
 	return errors.Join(failure, err)
+}
+
+// fronts are the servers of one Serve, made as listeners need them.
+type fronts struct {
+	host   *Host
+	places places
+	http   *http.Server
+	all    []server
+}
+
+func (h *Host) fronts(base context.Context, running *sync.WaitGroup) *fronts {
+	f := &fronts{host: h, places: make(places, h.config.Connections), http: h.server(running)}
+	f.http.ConnState = f.places.connState
+	f.http.BaseContext = func(net.Listener) context.Context { return base }
+	f.all = []server{f.http}
+	return f
+}
+
+// of returns the server for a listener, and what that is to accept from: what stands
+// in front of it bounds the connections.
+func (f *fronts) of(o *opened) (server, net.Listener) {
+	var s server
+	switch o.Protocol {
+	case "fastcgi":
+		most := f.host.config.Connections
+		s = &fastcgi.Server{Gateway: f.host.gateway(o.Believed), Log: f.host.log, MaxConns: most, MaxReqs: most}
+	case "scgi":
+		s = &scgi.Server{Gateway: f.host.gateway(o.Believed), Log: f.host.log, MaxConns: f.host.config.Connections}
+	default:
+		return f.http, cgi.StrictListener(f.places.bound(o.ln), cgi.StrictLimits{Refused: f.host.access.refused})
+	}
+	f.all = append(f.all, s)
+	return s, f.places.counted(o.ln)
 }
 
 // server is the HTTP server in front (E30, E31). Its requests are counted in running.
@@ -69,12 +106,49 @@ func (h *Host) server(running *sync.WaitGroup) *http.Server {
 	}
 }
 
-// shutdown drains the server, then cuts what has not ended.
-func (h *Host) shutdown(server *http.Server, running *sync.WaitGroup, hurry context.Context) error {
+// gateway is the front half of a FastCGI or SCGI server. believed says whether peers on
+// its Unix sockets may tell who the client is; those on TCP may by their addresses.
+func (h *Host) gateway(believed bool) *cgi.Gateway {
+	return &cgi.Gateway{
+		Responder: cgi.ResponderFunc(h.counted),
+		Server: &environ.Server{
+			Software: h.options.Software, Name: h.sites.name(),
+			Trusted: h.config.Trusted, TrustUnix: believed,
+		},
+		Refuse: h.refuse,
+		Log:    h.log,
+	}
+}
+
+// counted answers a request that Close waits for.
+func (h *Host) counted(ctx context.Context, req *cgi.Request) (*cgi.Response, error) {
+	if !h.enter() {
+		return nil, &cgi.Error{Kind: cgi.Busy, Reason: "the host is being closed"}
+	}
+	resp, err := h.outer.Respond(ctx, req)
+	if err != nil {
+		h.running.Done()
+		return nil, err
+	}
+	resp.OnClose(h.running.Done)
+	return resp, nil
+}
+
+// shutdown drains all servers at once, then cuts what has not ended.
+func (h *Host) shutdown(servers []server, running *sync.WaitGroup, hurry context.Context) error {
 	ctx, cancel := context.WithTimeout(hurry, time.Duration(h.config.ShutdownTimeout))
 	defer cancel()
-	err := server.Shutdown(ctx)
-	if err == nil { // it does not wait for connections that were hijacked (A95)
+	errs := make(chan error, len(servers))
+	for _, s := range servers {
+		go func() { errs <- s.Shutdown(ctx) }() // returns when ctx is done at the latest
+	}
+	var err error
+	for range servers {
+		if e := <-errs; e != nil {
+			err = e
+		}
+	}
+	if err == nil { // the HTTP server does not wait for connections that were hijacked (A95)
 		err = waitFor(ctx, running)
 	}
 	if err == nil {
@@ -84,7 +158,11 @@ func (h *Host) shutdown(server *http.Server, running *sync.WaitGroup, hurry cont
 	if hurry.Err() != nil {
 		h.spawner.Kill()
 	}
-	return server.Close()
+	var closed []error
+	for _, s := range servers {
+		closed = append(closed, s.Close())
+	}
+	return errors.Join(closed...)
 }
 
 // waitFor waits until nothing runs any more, or ctx is done.
@@ -100,44 +178,4 @@ func waitFor(ctx context.Context, running *sync.WaitGroup) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// listen opens every address of the configuration, or none.
-func (h *Host) listen() (opened []net.Listener, err error) {
-	for _, l := range h.config.Listen {
-		ln, err := listen(l)
-		if err != nil {
-			for _, ln := range opened {
-				_ = ln.Close()
-			}
-			return nil, fmt.Errorf("cannot listen on %s: %w", l, err)
-		}
-		opened = append(opened, ln)
-	}
-	return opened, nil
-}
-
-func listen(l config.Listen) (net.Listener, error) {
-	if l.Network != "unix" {
-		return net.Listen(l.Network, l.Address)
-	}
-	ln, err := net.Listen("unix", l.Address)
-	if !errors.Is(err, syscall.EADDRINUSE) {
-		return ln, err
-	}
-	// A socket that nobody listens on is left over from a server that died. A file
-	// that is no socket refuses connections as well.
-	if st, err2 := os.Lstat(l.Address); err2 != nil || st.Mode().Type() != os.ModeSocket {
-		return nil, err
-	}
-	if conn, err2 := net.Dial("unix", l.Address); err2 == nil {
-		_ = conn.Close()
-		return nil, err
-	} else if !errors.Is(err2, syscall.ECONNREFUSED) {
-		return nil, err
-	}
-	if err := os.Remove(l.Address); err != nil {
-		return nil, err
-	}
-	return net.Listen("unix", l.Address)
 }

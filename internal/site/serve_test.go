@@ -91,7 +91,7 @@ func tryToServe(t *testing.T, dir, config string) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	return errors.Join(h.Serve(ctx, ctx, func([]net.Addr) { cancel() }), h.Close())
+	return errors.Join(h.Serve(ctx, ctx, func([]site.Listening) { cancel() }), h.Close())
 }
 
 // Only a socket that nobody listens on is replaced.

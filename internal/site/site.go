@@ -44,14 +44,17 @@ type Host struct {
 	options Options
 	log     *slog.Logger
 
-	spawner *process.Exec
-	sites   sites
-	handler *cgi.Handler
-	outer   cgi.Responder
+	spawner  *process.Exec
+	sites    sites
+	backends []*backend
+	handler  *cgi.Handler
+	outer    cgi.Responder
 
 	mu      sync.Mutex
 	closed  bool
 	running sync.WaitGroup // requests; added to with mu held
+
+	starting sync.WaitGroup // what startBackends has begun
 
 	access *accessLog
 }
@@ -84,11 +87,14 @@ func New(cfg *config.Config, o Options) (*Host, error) {
 			Software: o.Software, Name: h.sites.name(),
 			Trusted: cfg.Trusted, TrustUnix: cfg.TrustUnix,
 		},
-		Refuse: func(e *cgi.Error) cgi.Responder {
-			return h.wrap(cgi.ResponderFunc(func(context.Context, *cgi.Request) (*cgi.Response, error) { return nil, e }))
-		},
+		Refuse: h.refuse,
 	}
 	return h, nil
+}
+
+// refuse answers a request that never became one.
+func (h *Host) refuse(e *cgi.Error) cgi.Responder {
+	return h.wrap(cgi.ResponderFunc(func(context.Context, *cgi.Request) (*cgi.Response, error) { return nil, e }))
 }
 
 // wrap puts around next what every request passes: the access log, and the pages
@@ -99,15 +105,22 @@ func (h *Host) wrap(next cgi.Responder) cgi.Responder {
 
 // ServeHTTP implements http.Handler.
 func (h *Host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h.mu.Lock()
-	if h.closed { // Serve has cut its connection meanwhile
-		h.mu.Unlock()
+	if !h.enter() { // Serve has cut its connection meanwhile
 		panic(http.ErrAbortHandler)
 	}
-	h.running.Add(1)
-	h.mu.Unlock()
 	defer h.running.Done()
 	h.handler.ServeHTTP(w, r)
+}
+
+// enter counts a request that Close waits for; false when it is too late for that.
+func (h *Host) enter() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return false
+	}
+	h.running.Add(1)
+	return true
 }
 
 // Respond implements cgi.Responder; errors come back as pages.
@@ -121,9 +134,21 @@ func (h *Host) Close() error {
 	h.mu.Lock()
 	h.closed = true
 	h.mu.Unlock()
-	err := h.spawner.Close()
+	err := errors.Join(h.endBackends(), h.spawner.Close())
 	h.running.Wait()
 	return errors.Join(err, h.sites.close())
+}
+
+// endBackends ends the applications all at once.
+func (h *Host) endBackends() error {
+	errs := make([]error, len(h.backends))
+	var wg sync.WaitGroup
+	for n, b := range h.backends {
+		wg.Go(func() { errs[n] = b.end() })
+	}
+	wg.Wait()
+	h.starting.Wait()
+	return errors.Join(errs...)
 }
 
 // sites finds a site by its host's name.
@@ -263,9 +288,6 @@ func (s *site) close() error {
 
 // times are the limits of a program's process.
 func times(l *config.Limits) cgi.Times {
-	atOnce := func(d config.Duration) time.Duration { // 0 is a time here, not the default
-		return max(time.Duration(d), time.Nanosecond)
-	}
 	return cgi.Times{
 		Header: time.Duration(l.HeaderTimeout), Idle: time.Duration(l.IdleTimeout),
 		Total: time.Duration(l.Timeout), Stdin: time.Duration(l.StdinTimeout),

@@ -30,6 +30,10 @@ func TestMain(m *testing.M) {
 		loadCGI(addr)
 		return
 	}
+	if os.Getenv(appVariable) != "" {
+		serveStdin()
+		return
+	}
 	if ln, err := net.Listen("tcp", "127.0.0.1:0"); err == nil { // opens what the poller keeps
 		_ = ln.Close()
 	}
@@ -159,6 +163,7 @@ type server struct {
 	host   *site.Host
 	addr   net.Addr
 	addrs  []net.Addr
+	on     []site.Listening
 	access *buffer
 	log    *buffer
 
@@ -198,10 +203,10 @@ func start(t testing.TB, dir, text string, change ...func(*site.Options)) *serve
 	var ctx, hurry context.Context
 	ctx, s.stop = context.WithCancel(context.Background())
 	hurry, s.hurry = context.WithCancel(context.Background())
-	ready := make(chan []net.Addr, 1)
+	ready := make(chan []site.Listening, 1)
 	go func() {
 		defer close(s.done)
-		s.err = h.Serve(ctx, hurry, func(addrs []net.Addr) { ready <- addrs })
+		s.err = h.Serve(ctx, hurry, func(on []site.Listening) { ready <- on })
 	}()
 	t.Cleanup(func() {
 		s.stop()
@@ -212,7 +217,10 @@ func start(t testing.TB, dir, text string, change ...func(*site.Options)) *serve
 		}
 	})
 	select {
-	case s.addrs = <-ready:
+	case s.on = <-ready:
+		for _, l := range s.on {
+			s.addrs = append(s.addrs, l.Addr)
+		}
 		s.addr = s.addrs[0]
 	case <-s.done:
 		t.Fatal(s.err)

@@ -119,10 +119,16 @@ func (h *Host) Try(ctx context.Context, t *Trial, show func(*cgi.Response) error
 // Explanation is what a request would do.
 type Explanation struct {
 	Found  *Found
-	Env    environ.Env    // as the program would get it
+	Env    environ.Env    // as the program would get it, or what the application would be sent
 	Limits *config.Limits // of the route; nil where no program runs
-	Err    error          // why there is nothing to run or send
-	Wrong  string         // what would keep the program from being started
+
+	// Application says what would be asked, and Protocol in what way, "fastcgi" or
+	// "scgi"; both are "" where it is a file or a program of its own. Authorizer is
+	// who would be asked before anything else; "" for nobody.
+	Application, Protocol, Authorizer string
+
+	Err   error  // why there is nothing to run or send
+	Wrong string // what would keep the program from being started
 }
 
 // Explain follows the request to what would answer it, and starts nothing.
@@ -136,14 +142,41 @@ func (h *Host) Explain(ctx context.Context, t *Trial) (*Explanation, error) {
 		return nil, noSite(req.Env.Get("SERVER_NAME"))
 	}
 	x := &Explanation{Env: req.Env}
-	if x.Found, x.Err = s.Find(req.Path, req.Env.Get("QUERY_STRING")); x.Err != nil || !x.Found.IsScript {
+	x.Found, x.Err = s.Find(req.Path, req.Env.Get("QUERY_STRING"))
+	if r := s.guarded(x.Found, req.Path); r != nil {
+		x.Authorizer = r.authorizer.describe()
+	}
+	if x.Err != nil || !x.Found.IsScript {
 		return x, nil
 	}
 	route := x.Found.Route
-	req.Env.SetScript(x.Found.Script)
-	x.Env, x.Limits = route.cgi.Environment(req), &route.config.Limits
+	x.Limits = &route.config.Limits
+	x.Found.setScript(&req.Env)
+	if route.backend != nil {
+		h.explainBackend(x, route, req)
+		return x, nil
+	}
+	x.Env = route.cgi.Environment(req)
 	if wrong := process.Check(x.Found.File); wrong != nil {
 		x.Wrong = wrong.Reason
 	}
 	return x, nil
+}
+
+// explainBackend says what an application would be sent.
+func (h *Host) explainBackend(x *Explanation, r *route, req *cgi.Request) {
+	x.Protocol = "fastcgi"
+	if r.config.SCGI != nil {
+		x.Protocol = "scgi"
+	}
+	x.Application, x.Wrong = r.backend.describe(), r.backend.config.Missing
+	x.Env = req.Env.Clone()
+	if !r.config.PassAuthorization {
+		x.Env.DelAuthorization()
+	}
+	for name, value := range h.variables(r.config.Env).All() {
+		if _, taken := x.Env.Lookup(name); !taken {
+			x.Env.Set(name, value)
+		}
+	}
 }

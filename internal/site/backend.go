@@ -1,0 +1,294 @@
+package site
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"gatehouse/cgi"
+	"gatehouse/environ"
+	"gatehouse/fastcgi"
+	"gatehouse/internal/config"
+	"gatehouse/process"
+	"gatehouse/scgi"
+)
+
+// backend is an application at work: what asks it, and, where it is a command, its
+// processes.
+type backend struct {
+	config  *config.Backend
+	name    string // of the route, for logs and errors
+	ask     cgi.Responder
+	fastcgi *fastcgi.Transport // nil with SCGI, and for a command that is missing
+	workers *process.Workers   // nil where it is an address
+	program string             // of the workers, absolute
+}
+
+// newBackend prepares an application for a route, and starts nothing.
+func (h *Host) newBackend(r *route, c *config.Backend, protocol string) (*backend, error) {
+	b := &backend{config: c, name: "route " + r.config.Path}
+	if c.Missing != "" {
+		b.ask = cgi.ResponderFunc(func(context.Context, *cgi.Request) (*cgi.Response, error) {
+			return nil, &cgi.Error{Kind: cgi.StartFailed, Reason: c.Missing}
+		})
+		return b, nil
+	}
+	if len(c.Command) > 0 {
+		if err := h.openWorkers(b, &r.config.Limits); err != nil {
+			return nil, err
+		}
+	}
+	if protocol == "scgi" {
+		b.ask = h.scgiTransport(b, r)
+	} else {
+		b.fastcgi = h.fastcgiTransport(b, r)
+		b.ask = b.fastcgi
+	}
+	h.backends = append(h.backends, b)
+	return b, nil
+}
+
+// newAuthorizer prepares the authorizer of a route (B42). It gets Authorization,
+// without which there would be little to decide.
+func (h *Host) newAuthorizer(r *route) (*backend, error) {
+	b, err := h.newBackend(r, r.config.Authorize, "fastcgi")
+	if err != nil {
+		return nil, err
+	}
+	b.name = "authorizer of " + b.name
+	if b.fastcgi == nil {
+		return b, nil
+	}
+	b.fastcgi.Name, b.fastcgi.Role, b.fastcgi.DropAuthorization = b.name, fastcgi.RoleAuthorizer, false
+	if b.workers != nil {
+		b.workers.Name = b.name
+	}
+	return b, nil
+}
+
+// noQueue and atOnce say 0 to a field whose zero means a default.
+func noQueue(n int) int {
+	if n == 0 {
+		return -1
+	}
+	return n
+}
+
+func atOnce(d config.Duration) time.Duration { return max(time.Duration(d), time.Nanosecond) }
+
+func (h *Host) fastcgiTransport(b *backend, r *route) *fastcgi.Transport {
+	c, l := b.config, &r.config.Limits
+	t := &fastcgi.Transport{
+		Addresses: c.Addresses, Name: b.name,
+		Connections: c.Connections, Queue: noQueue(l.Queue), QueueTimeout: time.Duration(l.QueueTimeout),
+		ConnectTimeout: time.Duration(c.ConnectTimeout), NoKeepAlive: !c.KeepAlive,
+		IdleTimeout: time.Duration(c.ConnectionIdleTimeout), AbortGrace: atOnce(c.AbortGrace),
+		Times: times(l), Interim: r.config.Interim, Env: h.variables(r.config.Env),
+		DropAuthorization: !r.config.PassAuthorization,
+		CatchStderr:       c.CatchStderr, Log: h.log,
+		Health: fastcgi.Health{Interval: time.Duration(c.HealthInterval), Timeout: time.Duration(c.HealthTimeout), Path: c.HealthPath},
+	}
+	if b.workers != nil {
+		t.Dial, t.ConnectTimeout, t.Connections = b.workers.Dial, 0, c.Workers*c.Concurrency
+	}
+	if c.Role == "filter" {
+		t.Role, t.Open = fastcgi.RoleFilter, r.openForFilter
+	}
+	return t
+}
+
+// scgiTransport returns a Transport behind a limiter, since its own queue is never none
+// and never without a time limit.
+func (h *Host) scgiTransport(b *backend, r *route) cgi.Responder {
+	c, l := b.config, &r.config.Limits
+	slots, key := c.Connections, "connections"
+	t := &scgi.Transport{
+		Addresses: c.Addresses, Name: b.name, ConnectTimeout: time.Duration(c.ConnectTimeout),
+		Times: times(l), Env: h.variables(r.config.Env), DropAuthorization: !r.config.PassAuthorization, Log: h.log,
+	}
+	if b.workers != nil {
+		t.Dial, t.ConnectTimeout = b.workers.Dial, 0
+		slots, key = c.Workers*c.Concurrency, "workers"
+	}
+	t.Connections = slots
+	return newLimiter(t, b.name, key, slots, l.Queue, time.Duration(l.QueueTimeout))
+}
+
+// openForFilter opens a file for a filter (B47), of those that Find may name only.
+func (r *route) openForFilter(name string) (*os.File, error) {
+	root, dir := r.root, r.dir
+	if r.config.Kind == config.Suffix {
+		root, dir = r.site.root, r.site.config.Root
+	}
+	rel, err := filepath.Rel(dir, name)
+	if err != nil || !filepath.IsLocal(rel) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
+	}
+	f, err := open(root, rel)
+	if err != nil {
+		return nil, err
+	}
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return nil, errors.Join(&fs.PathError{Op: "open", Path: name, Err: errIrregular}, f.Close())
+	}
+	return f, nil
+}
+
+// openWorkers prepares the processes of a command.
+func (h *Host) openWorkers(b *backend, l *config.Limits) error {
+	c := b.config
+	var err error
+	if b.program, err = findProgram(c.Command[0]); err != nil {
+		return err
+	}
+	if st, err := os.Stat(c.Dir); c.Dir != "" && (err != nil || !st.IsDir()) {
+		return fmt.Errorf("dir: %q is no folder", c.Dir)
+	}
+	home, who, err := lookUpUser(c.User)
+	if err != nil {
+		return err
+	}
+	command := process.Command{
+		Path: b.program, Args: c.Command, Env: h.workerEnv(b, home).Strings(), Dir: c.Dir,
+		Limits: process.Limits{Memory: int64(l.Memory)}, Grace: atOnce(l.KillGrace), User: who,
+	}
+	b.workers = &process.Workers{
+		Command: command, Spawner: h.spawner, Name: b.name, Log: h.log,
+		Min: c.MinWorkers, Max: c.Workers, IdleTimeout: time.Duration(c.WorkerIdleTimeout),
+		Concurrency: c.Concurrency, MaxRequests: c.MaxRequests, MaxMemory: int64(c.MaxMemory),
+		StartTimeout: time.Duration(c.StartTimeout),
+	}
+	return nil
+}
+
+// findProgram returns where a command's program is.
+func findProgram(name string) (string, error) {
+	path := name
+	if !strings.Contains(name, "/") {
+		found, err := exec.LookPath(name)
+		if err != nil {
+			return "", fmt.Errorf("command: %q is not found on the PATH, %s", name, os.Getenv("PATH"))
+		}
+		path = found
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	if wrong := process.Check(path); wrong != nil {
+		return "", fmt.Errorf("command: %q: %s", path, wrong.Reason)
+	}
+	return path, nil
+}
+
+// workerEnv is the environment that a command's processes start with (A26). The
+// requests' variables are not in it.
+func (h *Host) workerEnv(b *backend, home string) environ.Env {
+	env := environ.ProcessEnv("", home, "", os.Getenv("TZ"))
+	if strings.HasPrefix(filepath.Base(b.program), "php-cgi") {
+		env.Set("PHP_FCGI_MAX_REQUESTS", "0") // it would end after 500; max_requests does that here
+	}
+	for _, v := range b.config.Env {
+		env.Set(v.Name, v.Value)
+	}
+	return env
+}
+
+// lookUpUser returns the home of a user, and what makes a process run as them, nil for
+// our own user, "".
+func lookUpUser(name string) (home string, who *process.User, err error) {
+	if name == "" {
+		return os.Getenv("HOME"), nil, nil
+	}
+	u, err := user.Lookup(name)
+	if _, isNumber := strconv.Atoi(name); err != nil && isNumber == nil {
+		u, err = user.LookupId(name)
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("user: %w", err)
+	}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		return "", nil, fmt.Errorf("user: %w", err)
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	if err != nil {
+		return "", nil, fmt.Errorf("user: %w", err)
+	}
+	who = &process.User{UID: uint32(uid), GID: uint32(gid)}
+	ids, err := u.GroupIds()
+	if err != nil {
+		return "", nil, fmt.Errorf("user: %w", err)
+	}
+	for _, id := range ids {
+		n, err := strconv.ParseUint(id, 10, 32)
+		if err != nil {
+			return "", nil, fmt.Errorf("user: group %q: %w", id, err)
+		}
+		who.Groups = append(who.Groups, uint32(n))
+	}
+	if int(uid) != os.Geteuid() && os.Geteuid() != 0 {
+		return "", nil, fmt.Errorf("user: only root can run processes as %q", name)
+	}
+	return u.HomeDir, who, nil
+}
+
+// startBackends makes ready what is to be there before the first request: workers, the
+// addresses of names, checks of health. What fails is tried again by the requests, which
+// then say so. Names are not waited for: a resolver may take its time.
+func (h *Host) startBackends() {
+	for _, b := range h.backends {
+		if b.workers != nil {
+			if err := b.workers.Start(); err != nil {
+				h.log.Error("workers cannot be started", "app", b.name, "error", err)
+			}
+		} else if b.fastcgi != nil {
+			h.starting.Go(func() { // ends with the look-up, which Close waits for
+				if err := b.fastcgi.Start(); err != nil {
+					h.log.Error("application cannot be reached", "app", b.name, "error", err)
+				}
+			})
+		}
+	}
+}
+
+// end ends the processes and waits for that.
+func (b *backend) end() error {
+	var err error
+	if b.fastcgi != nil {
+		err = b.fastcgi.Close()
+	}
+	if b.workers != nil {
+		err = errors.Join(err, b.workers.Close())
+	}
+	return err
+}
+
+// describe says in one line what the application is.
+func (b *backend) describe() string {
+	if len(b.config.Command) == 0 {
+		return strings.Join(b.config.Addresses, ", ")
+	}
+	s := fmt.Sprintf("command %s, at most %d workers, %d kept ready", quoted(b.config.Command), b.config.Workers, b.config.MinWorkers)
+	if b.config.User != "" {
+		s += fmt.Sprintf(", as the user %q", b.config.User)
+	}
+	return s
+}
+
+// quoted writes a command as the configuration has it.
+func quoted(words []string) string {
+	var list []string
+	for _, w := range words {
+		list = append(list, strconv.Quote(w))
+	}
+	return "[" + strings.Join(list, ", ") + "]"
+}

@@ -1,0 +1,267 @@
+package site
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/user"
+	"strconv"
+	"sync"
+	"syscall"
+
+	"github.com/coreos/go-systemd/v22/activation"
+	"golang.org/x/sys/unix"
+
+	"gatehouse/internal/config"
+)
+
+// Listening is an address that a Host serves on.
+type Listening struct {
+	config.Listen
+
+	// Addr is where that really is: with the port that was free, or the address
+	// of an inherited socket.
+	Addr net.Addr
+
+	// Believed says, where the protocol is fastcgi or scgi, that there are peers
+	// whose word about the client is taken (B73).
+	Believed bool
+}
+
+// opened is a listener, and what it is for.
+type opened struct {
+	ln net.Listener
+	Listening
+}
+
+// listen opens every address of the configuration, or none.
+func (h *Host) listen() (all []opened, err error) {
+	defer func() {
+		if err != nil {
+			for _, o := range all {
+				_ = o.ln.Close()
+			}
+		}
+	}()
+	for _, l := range h.config.Listen {
+		listeners, err := h.open(l)
+		for _, ln := range listeners {
+			o := opened{ln: ln, Listening: Listening{Listen: l, Addr: ln.Addr()}}
+			o.Believed = h.believes(o.Addr)
+			all = append(all, o)
+		}
+		if err != nil {
+			return all, fmt.Errorf("cannot listen on %s: %w", l, err)
+		}
+	}
+	return all, nil
+}
+
+// open returns the listeners of one address: systemd may have passed several under
+// one name. They are the caller's to close, also beside an error.
+func (h *Host) open(l config.Listen) ([]net.Listener, error) {
+	var ln net.Listener
+	var err error
+	switch l.Network {
+	case "systemd":
+		return h.passed(l.Address)
+	case "fd":
+		fd, _ := strconv.Atoi(l.Address) // config has seen to that
+		ln, err = inherit(fd)
+	case "unix":
+		ln, err = h.listenUnix(l.Address)
+	default:
+		ln, err = net.Listen(l.Network, l.Address)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return []net.Listener{ln}, nil
+}
+
+// believes reports whether a web server at the other end of such a listener may say
+// who its client is (B73): from an address that is trusted, or on a Unix socket that
+// only its owner and group may connect to.
+func (h *Host) believes(addr net.Addr) bool {
+	if addr.Network() != "unix" {
+		return len(h.config.Trusted) > 0
+	}
+	if h.config.TrustUnix {
+		return true
+	}
+	st, err := os.Lstat(addr.String())
+	return err == nil && st.Mode().Type() == os.ModeSocket && st.Mode()&0o002 == 0
+}
+
+// listenUnix makes a Unix socket. One that is left over from a server that died is
+// replaced.
+func (h *Host) listenUnix(path string) (net.Listener, error) {
+	ln, err := h.bindUnix(path)
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return ln, err
+	}
+	// A file that is no socket refuses connections as well.
+	if st, err2 := os.Lstat(path); err2 != nil || st.Mode().Type() != os.ModeSocket {
+		return nil, err
+	}
+	if conn, err2 := net.Dial("unix", path); err2 == nil {
+		_ = conn.Close()
+		return nil, err
+	} else if !errors.Is(err2, syscall.ECONNREFUSED) {
+		return nil, err
+	}
+	if err := os.Remove(path); err != nil {
+		return nil, err
+	}
+	return h.bindUnix(path)
+}
+
+// bindUnix binds a socket, gives it to its owner, and only then listens: until then
+// nobody can connect, whatever the umask has made of its permissions (F48).
+func (h *Host) bindUnix(path string) (net.Listener, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	f := os.NewFile(uintptr(fd), path)
+	defer f.Close() // FileListener has a copy
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+		return nil, os.NewSyscallError("bind", err)
+	}
+	ln, err := h.listenBound(f, fd, path)
+	if err != nil {
+		_ = os.Remove(path)
+		return nil, err
+	}
+	ln.SetUnlinkOnClose(true)
+	return ln, nil
+}
+
+func (h *Host) listenBound(f *os.File, fd int, path string) (*net.UnixListener, error) {
+	if err := h.handOver(path); err != nil {
+		return nil, err
+	}
+	if err := unix.Listen(fd, 1<<16-1); err != nil { // the kernel's own limit is less
+		return nil, os.NewSyscallError("listen", err)
+	}
+	ln, err := net.FileListener(f)
+	if err != nil {
+		return nil, err
+	}
+	return ln.(*net.UnixListener), nil
+}
+
+// handOver gives a new socket its owner, group and permissions. Whoever may write to
+// its folder could put another file in its place: the file is opened first, so that it
+// is surely a socket.
+func (h *Host) handOver(path string) error {
+	uid, err := lookupID(h.config.ListenOwner, "listen_owner", userID)
+	if err != nil {
+		return err
+	}
+	gid, err := lookupID(h.config.ListenGroup, "listen_group", groupID)
+	if err != nil {
+		return err
+	}
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return os.NewSyscallError("open", err)
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
+		return fmt.Errorf("%s was replaced by another file", path)
+	}
+	if uid >= 0 || gid >= 0 {
+		if err := unix.Fchownat(fd, "", uid, gid, unix.AT_EMPTY_PATH); err != nil {
+			return os.NewSyscallError("chown", err)
+		}
+	}
+	// chmod does not take such a descriptor itself before Linux 6.6.
+	return os.Chmod("/proc/self/fd/"+strconv.Itoa(fd), h.config.ListenMode)
+}
+
+// lookupID returns the number of a user or group, -1 for "".
+func lookupID(name, key string, find func(string) (string, error)) (int, error) {
+	if name == "" {
+		return -1, nil
+	}
+	if n, err := strconv.ParseUint(name, 10, 31); err == nil {
+		return int(n), nil
+	}
+	text, err := find(name)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", key, err)
+	}
+	return strconv.Atoi(text)
+}
+
+func userID(name string) (string, error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return "", err
+	}
+	return u.Uid, nil
+}
+
+func groupID(name string) (string, error) {
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		return "", err
+	}
+	return g.Gid, nil
+}
+
+// inherit returns a listener on a socket that this process was started with. The
+// socket itself stays open: whoever passed it goes on using it, so it is not unlinked
+// either.
+func inherit(fd int) (net.Listener, error) {
+	if listens, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || listens == 0 {
+		return nil, fmt.Errorf("descriptor %d is no listening socket", fd)
+	}
+	unix.CloseOnExec(fd)
+	second, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	f := os.NewFile(uintptr(second), "socket")
+	defer f.Close()
+	return net.FileListener(f)
+}
+
+// fromSystemd holds what systemd has passed to this process (sd_listen_fds(3)). It is
+// asked for once, since the variables that tell of it are then removed.
+var fromSystemd = sync.OnceValue(func() []*os.File { return activation.Files(true) })
+
+// passed returns listeners on the sockets that systemd has passed under a name, or, for
+// "", on those that no other address of the configuration names.
+func (h *Host) passed(name string) (all []net.Listener, err error) {
+	named := make(map[string]bool)
+	for _, l := range h.config.Listen {
+		if l.Network == "systemd" && l.Address != "" {
+			named[l.Address] = true
+		}
+	}
+	var names []string
+	for _, f := range fromSystemd() {
+		names = append(names, f.Name())
+		if name == "" && named[f.Name()] || name != "" && name != f.Name() {
+			continue
+		}
+		ln, err := inherit(int(f.Fd()))
+		if err != nil {
+			return all, fmt.Errorf("%s: %w", f.Name(), err)
+		}
+		all = append(all, ln)
+	}
+	switch {
+	case len(all) > 0:
+		return all, nil
+	case len(names) == 0:
+		return nil, errors.New("systemd has passed no sockets (LISTEN_PID and LISTEN_FDS, see sd_listen_fds(3))")
+	case name == "":
+		return nil, errors.New("systemd has passed no sockets but those that other addresses name")
+	}
+	return nil, fmt.Errorf("systemd has passed no socket of the name %q, only %q", name, names)
+}
