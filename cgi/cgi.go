@@ -59,6 +59,10 @@ type Request struct {
 	// is not known; a Spool makes it known.
 	ContentLength int64
 
+	// BodyFirst says that whoever sends Body stops when a response begins, as nginx
+	// does over FastCGI and SCGI: a Spool reads it to its end before.
+	BodyFirst bool
+
 	// ID is unique among all requests, for logs; it is the application's
 	// variable UNIQUE_ID.
 	ID string

@@ -121,6 +121,7 @@ func (g *Gateway) request(req *Request, in *Incoming) (Responder, *gatewayBody) 
 	}
 	req.Env, req.Path = env, path
 	req.Received = g.server().Received(in.Vars, in.Peer)
+	req.BodyFirst = req.Body != nil
 	return g.Responder, body
 }
 

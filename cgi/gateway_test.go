@@ -200,7 +200,7 @@ func TestGatewayRefuses(t *testing.T) {
 		{"long target, E30", sentBy("GET", "REQUEST_URI=/"+strings.Repeat("a", 100)), 414},
 		{"many fields, E30", sentBy("GET", "HTTP_A=1", "HTTP_B=1", "HTTP_C=1"), 431},
 		{"NUL, B09", sentBy("GET", "A=\x00"), 400},
-		{"two hosts", sentBy("GET", "HTTP_HOST=b"), 400},
+		{"bad host, E10", sentBy("GET", "HTTP_HOST=a b"), 400},
 		{"length", sentBy("GET", "CONTENT_LENGTH=x"), 400},
 	} {
 		g, _ := gateway(echo)

@@ -15,7 +15,8 @@ import (
 // Spool is a Responder that gives Next only requests whose body has a known
 // length. A body of unknown length is read to its end first: into memory, then
 // into a file without a name, which becomes the program's standard input itself
-// (A56, A64). A body of known length is passed on as it comes.
+// (A56, A64). A body of known length is passed on as it comes, unless it has to be
+// read first (Request.BodyFirst).
 type Spool struct {
 	Next Responder
 
@@ -30,7 +31,7 @@ func (s *Spool) Respond(ctx context.Context, req *Request) (*Response, error) {
 	if s.Max > 0 && req.ContentLength > s.Max {
 		return nil, s.tooLarge()
 	}
-	if req.Body == nil || req.ContentLength >= 0 {
+	if req.Body == nil || req.ContentLength >= 0 && !req.BodyFirst {
 		return s.Next.Respond(ctx, req)
 	}
 	body, n, err := s.spool(req.Body)

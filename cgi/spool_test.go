@@ -17,6 +17,38 @@ import (
 )
 
 // TestSpool: what the next Responder gets of a body, and what it is kept in.
+// A front that stops sending when the response begins is read first, whatever length
+// it has told.
+func TestSpoolBodyFirst(t *testing.T) {
+	for _, first := range []bool{false, true} {
+		body, w := io.Pipe()
+		go func() { // a front that sends the rest of the body only once it was asked
+			_, _ = io.WriteString(w, "front and ")
+			_, _ = io.WriteString(w, "centre")
+			_ = w.Close()
+		}()
+		sp := &cgi.Spool{Next: cgi.ResponderFunc(func(ctx context.Context, req *cgi.Request) (*cgi.Response, error) {
+			if req.ContentLength != 16 {
+				t.Errorf("length %d, want 16", req.ContentLength)
+			}
+			if passed := req.Body == io.Reader(body); passed == first {
+				t.Errorf("BodyFirst %v: the body was passed on as it comes: %v", first, passed)
+			}
+			if got, err := io.ReadAll(req.Body); string(got) != "front and centre" || err != nil {
+				t.Errorf("body %q, %v", got, err)
+			}
+			return printing(ct+"\n")(ctx, req)
+		})}
+		req := request("POST", "")
+		req.Body, req.ContentLength, req.BodyFirst = body, 16, first
+		resp, err := sp.Respond(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Close()
+	}
+}
+
 func TestSpool(t *testing.T) {
 	rows := []struct {
 		name     string

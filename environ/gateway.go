@@ -43,7 +43,8 @@ const maxFurther = 256
 //
 // Of two variables with one name the last counts (B71). But two HTTP_* are the lines
 // of one field, which nginx and HAProxy send so: they are joined as FromHTTP joins
-// them (A31), and two HTTP_HOST are refused.
+// them (A31). Of two HTTP_HOST a trusted front means the last, whose configuration
+// may set one; from others they are refused.
 //
 // REMOTE_USER is worth what the front makes of it: HAProxy, and nginx without
 // auth_basic, pass on the name that the client claims.
@@ -70,6 +71,9 @@ func (s *Server) FromGateway(vars []string, p Peer) (Env, error) {
 	}
 	if !q.direct {
 		q.remoteName = "" // that of a proxy
+	}
+	if hosts := count(fields, "HOST"); hosts > 1 && !trusted {
+		return Env{}, badRequest("%d variables HTTP_HOST", hosts) // E10
 	}
 	if fields, err = s.keepFields(fields, q.trusted); err != nil {
 		return Env{}, err
@@ -198,6 +202,15 @@ func (p *proxyFields) add(key, value string) {
 	*lines = append(*lines, value)
 }
 
+func count(fields []field, key string) (n int) {
+	for _, f := range fields {
+		if f.key == key {
+			n++
+		}
+	}
+	return n
+}
+
 // keepFields joins the lines of each field and removes the fields that become no
 // variable.
 func (s *Server) keepFields(lines []field, trusted bool) ([]field, error) {
@@ -219,9 +232,6 @@ func (s *Server) keepFields(lines []field, trusted bool) ([]field, error) {
 	}
 	kept := fields[:0]
 	for _, f := range fields {
-		if f.key == "HOST" && f.more != nil {
-			return nil, badRequest("two hosts, %s and %s", short(f.value), short(f.more[0])) // E10
-		}
 		ok, err := s.admits(f.key, isFoldedName(f.key), connection, trusted)
 		if err != nil {
 			return nil, err

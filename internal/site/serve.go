@@ -80,7 +80,7 @@ func (f *fronts) of(o *opened) (server, net.Listener) {
 	switch o.Protocol {
 	case "fastcgi":
 		most := f.host.config.Connections
-		s = &fastcgi.Server{Gateway: f.host.gateway(o.Believed), Log: f.host.log, MaxConns: most, MaxReqs: most}
+		s = &fastcgi.Server{Gateway: f.host.gateway(o.Believed), Log: f.host.log, MaxConns: most, MaxReqs: most, Stderr: f.host.toFront}
 	case "scgi":
 		s = &scgi.Server{Gateway: f.host.gateway(o.Believed), Log: f.host.log, MaxConns: f.host.config.Connections}
 	default:

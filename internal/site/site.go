@@ -47,6 +47,7 @@ type Host struct {
 	spawner  *process.Exec
 	sites    sites
 	backends []*backend
+	toFront  bool // what programs write to their standard error goes to FastCGI fronts as well
 	handler  *cgi.Handler
 	outer    cgi.Responder
 

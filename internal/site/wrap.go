@@ -49,6 +49,7 @@ func NewWrap(cfg *config.Config, w Wrap, o Options) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
+	h.toFront = w.ScriptStderr
 	h.respondWith(h.newWrapped(w, roots))
 	return h, nil
 }
@@ -132,12 +133,6 @@ func (w *wrapped) Respond(ctx context.Context, req *cgi.Request) (*cgi.Response,
 	}
 	if !w.stderr {
 		run.Stderr = nil
-	}
-	if n := run.ContentLength; n > 0 && (w.next.Max == 0 || n <= w.next.Max) {
-		// Read it to its end before the script starts, as one of unknown length. nginx
-		// sends no more of a body once the response has begun: a script that prints its
-		// header first, such as git's, would wait for the rest for ever.
-		run.ContentLength = -1
 	}
 	return w.next.Respond(ctx, &run)
 }
