@@ -2,7 +2,6 @@ package fastcgi_test
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"testing"
 
@@ -37,9 +36,8 @@ func TestAuthorizerRequest(t *testing.T) {
 	if strings.Contains(e.Reason, "FCGI_ROLE") {
 		t.Errorf("%q passed on", e.Reason)
 	}
-	var body strings.Builder
 	if n, _ := req.Body.Read(make([]byte, 100)); n != len("the body") {
-		t.Errorf("%d bytes of the body are left for the responder, %q", n, body.String())
+		t.Errorf("%d bytes of the body are left for the responder", n)
 	}
 }
 
@@ -127,9 +125,5 @@ func TestAuthorizerFails(t *testing.T) {
 	yes.Next = g
 	if status, _, err := answer(t, yes, ask("GET", "")); status != 403 || err != nil {
 		t.Errorf("chain: %d, %v", status, err)
-	}
-	var e *cgi.Error
-	if errors.As(err, &e) && e.StatusCode() != 500 {
-		t.Errorf("status %d", e.StatusCode())
 	}
 }

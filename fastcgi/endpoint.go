@@ -81,7 +81,7 @@ func (p *pool) add(ep *endpoint) {
 // than none.
 func (p *pool) choose(avoid *endpoint, now time.Time) *endpoint {
 	if len(p.endpoints) == 1 { // most often
-		if ep := p.endpoints[0]; ep != avoid && ep.busy < p.t.connections() {
+		if ep := p.endpoints[0]; ep.busy < p.t.connections() { // even if it is to be avoided
 			return ep
 		}
 		return nil

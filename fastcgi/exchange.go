@@ -44,6 +44,7 @@ type exchange struct {
 	// this one is told of its place (pool.put).
 	c       *poolConn // under mu when it is let go
 	ep      *endpoint
+	pid     int
 	reused  bool  // it had carried requests before
 	sent    int   // of request
 	sendErr error // of that write
@@ -272,8 +273,10 @@ const stuck = 5 * time.Second
 
 // answer reads the header of the response, and feeds what was not yet sent meanwhile.
 func (x *exchange) answer() (*cgi.Response, error) {
-	x.account.Pid = x.c.pid
+	x.pid = x.c.pid
+	x.account.Pid = x.pid
 	x.in.reset()
+	x.in.settled = x.unwatch != nil
 	x.first.Store(0)
 	x.fed.Store(0)
 	if x.sendErr == nil && (x.body != nil || x.data != nil || !x.short()) {

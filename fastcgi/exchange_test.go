@@ -506,21 +506,29 @@ func TestClientGone(t *testing.T) {
 	}
 }
 
-// A response whose body nobody reads (HEAD) leaves a connection that can be used.
+// A response whose body nobody reads (HEAD) leaves a connection that can be used, though
+// the request's context ends with the request.
 func TestUnreadBody(t *testing.T) {
 	a := application(t, answering(func(p *peer, a *asked) string {
-		return stdout("Content-Type: text/plain\n\n") + strings.Repeat(stdout(strings.Repeat("x", 60000)), 20) + endOK
+		p.say(stdout("Content-Type: text/plain\n\n") + strings.Repeat(stdout(strings.Repeat("x", 60000)), 20))
+		time.Sleep(70 * time.Millisecond) // beyond the time in which the context is not watched
+		return endOK
 	}))
 	tr, _ := transport(t, nil, a.address)
 	for range 3 {
 		req := ask("HEAD", "")
-		resp, err := tr.Respond(context.Background(), req)
+		ctx, cancel := context.WithCancel(context.Background())
+		resp, err := tr.Respond(ctx, req)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_ = resp.Close()
+		cancel()
 		if req.Account.Failure != nil {
 			t.Error(req.Account.Failure)
+		}
+		if _, err := resp.Body.Read(make([]byte, 1)); err != os.ErrClosed {
+			t.Errorf("a read after Close: %v", err)
 		}
 	}
 	if n := a.accepts.Load(); n != 1 {

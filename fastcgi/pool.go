@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -250,7 +251,7 @@ func (p *pool) put(c *poolConn) {
 	c.ep.served++
 	p.mu.Unlock()
 	w.ep, w.c = c.ep, c
-	if w.x.ctx.Err() == nil && w.x.short() {
+	if w.x.ctx.Err() == nil && w.x.short() && (w.x.replayable() || c.alive() == nil) {
 		w.x.send(c)
 	}
 	w.ready <- struct{}{}
@@ -299,7 +300,7 @@ func (p *pool) expire() {
 			n++
 		}
 		old = append(old, ep.idle[:n]...)
-		ep.idle = append(ep.idle[:0], ep.idle[n:]...)
+		ep.idle = slices.Delete(ep.idle, 0, n)
 		if len(ep.idle) > p.t.MinIdle {
 			left := limit - now.Sub(ep.idle[0].idle)
 			if wait == 0 || left < wait {

@@ -20,6 +20,7 @@ var ErrServerClosed = errors.New("fastcgi: server closed")
 // any number of requests at once up to the limits (section 3.5). For a limit that is
 // zero the default holds. Do not change the fields once Serve was called.
 //
+// A front that closes a connection, or its direction of it, cancels all requests on it.
 // A request whose STDIN the application does not read makes the front wait where it is
 // alone on its connection; where others share that, its STDIN goes to the file, and when that
 // is full the request ends with OVERLOADED.

@@ -49,9 +49,10 @@ func TestServerCutShort(t *testing.T) {
 	for _, path := range []string{"/cut", "/panic"} {
 		f := s.dial(t)
 		f.say(get1(path))
-		if got := f.hear(1)[0]; got.ended || got.streamEnd || got.err != io.EOF {
+		if got := f.hear(1)[0]; got.ended || got.streamEnd || got.err != errSpoiled {
 			t.Errorf("%s alone: %v", path, got)
 		}
+		f.wantEnd()
 		f = s.dial(t)
 		f.say(renumbered(2, get1("/wait")))
 		s.running(t, 1)

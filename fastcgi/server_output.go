@@ -158,12 +158,13 @@ func (o *serverOutput) addLocked(t Type, p []byte) (int, error) {
 		room -= HeaderLen + 8
 	}
 	if room <= 0 {
+		o.q.stdin.waitSettled()
 		return 0, o.flushLocked()
 	}
 	if t == TypeStderr {
 		o.errors = true
 	}
-	if len(p) >= outputLarge {
+	if len(p) >= outputLarge && !o.q.stdin.holds() {
 		return o.sendLocked(t, p[:min(len(p), maxSent)])
 	}
 	n := min(len(p), room)
@@ -206,11 +207,34 @@ func (o *serverOutput) closeLocked() {
 	}
 }
 
-// flush sends what is buffered.
+// flush sends what is buffered, now or when all of STDIN has come.
 func (o *serverOutput) flush() error {
+	if o.q.stdin.whenSettled(o.cut) {
+		return nil
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.flushLocked()
+}
+
+// cut sends what is buffered in any case.
+func (o *serverOutput) cut() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.over {
+		_ = o.flushLocked() // the connection knows
+	}
+}
+
+// spoil ends the output so that the front cannot take it for a whole response: nginx
+// does, with fastcgi_buffering off, when the connection just ends. What follows is of
+// version 0, so it is no record to anybody.
+func (o *serverOutput) spoil() {
+	o.cut()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	_ = o.q.c.out.write(zeros[:], nil, nil)
+	o.over = true
 }
 
 func (o *serverOutput) flushLocked() error {
@@ -252,14 +276,6 @@ func (o *serverOutput) end(whole bool, appStatus uint32, status ProtocolStatus) 
 	}
 	b = AppendEndRequest(b, o.q.id, appStatus, status)
 	_ = o.q.c.out.write(b, nil, nil) // the connection knows
-	o.freeLocked()
-	o.over = true
-}
-
-// drop ends the output without an END_REQUEST.
-func (o *serverOutput) drop() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	o.freeLocked()
 	o.over = true
 }

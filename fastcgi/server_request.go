@@ -267,8 +267,9 @@ func (q *serverRequest) serve(vars []string, body io.Reader) {
 }
 
 // end sends what ends the request. A response that was cut short must not look whole: if the
-// connection carries nothing else it is closed without END_REQUEST, which nginx and Apache
-// report as an upstream error; else an appStatus that is not zero must do.
+// connection carries nothing else it ends without END_REQUEST; else STDOUT has no end,
+// and appStatus is not zero. nginx, Apache, lighttpd and HAProxy cut their client's
+// response in the first case, HAProxy does as well in the second.
 func (q *serverRequest) end(whole bool) {
 	c := q.c
 	q.stdin.release()
@@ -283,11 +284,10 @@ func (q *serverRequest) end(whole bool) {
 	c.mu.Unlock()
 	switch {
 	case cut && alone:
-		_ = q.out.flush()
-		q.out.drop()
+		q.out.spoil()
 		q.keep = false
 	case cut:
-		_ = q.out.flush()
+		q.out.cut()
 		q.out.end(false, 1, StatusRequestComplete)
 	case q.overloaded.Load():
 		q.out.end(false, 1, StatusOverloaded)
@@ -377,9 +377,9 @@ func (c *serverConn) overflow(q *serverRequest, left int) (int, error) {
 		q.lost = true
 		return 0, nil
 	}
-	if c.alone() && !c.shared {
+	if c.alone() && !c.shared && !q.stdin.blocksOutput() {
 		room, err := c.pause(q, pauseLimit)
-		c.shared = c.shared || !room
+		c.shared = c.shared || !room // who knows; and on TCP its closing may be behind what is unread
 		c.touch(q)
 		return 0, err
 	}
@@ -391,6 +391,7 @@ func (c *serverConn) overflow(q *serverRequest, left int) (int, error) {
 			c.overload(q)
 			return 0, nil
 		}
+		q.stdin.stall()
 		_, err := c.pause(q, 0)
 		c.touch(q)
 		return 0, err

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,18 +35,24 @@ var errEnded = errors.New("fastcgi: request has ended")
 type stdin struct {
 	srv      *Server
 	mu       sync.Mutex
-	more     sync.Cond // something came, or the end
-	blocks   []*[stdinBlock]byte
-	head     int // blocks[0][head:] is not read
-	tail     int // the last block is filled up to here
-	filling  bool
-	file     *os.File // older than it: all of blocks
-	from, to int64    // file[from:to] is not read
-	end      bool     // the empty record has come
-	err      error    // what Read returns, sticky
+	more     sync.Cond           // something came, or the end
+	blocks   []*[stdinBlock]byte // what came first; then the file
+	head     int                 // blocks[0][head:] is not read
+	tail     int                 // the last block is filled up to here
+	filling  bool                // the reader writes to the last block
+	file     *os.File
+	from, to int64 // file[from:to] is not read
+	end      bool  // the empty record has come
+	err      error // what Read returns, sticky
 	released bool
 	waits    bool   // the reader waits for room
 	room     func() // tells it
+
+	came    time.Time   // when the last of it came
+	stalled bool        // its end is not waited for
+	watch   *time.Timer // of that
+	waiting int         // output that waits for its end
+	settled func()      // called once when that need not wait any more
 }
 
 // space returns memory to fill; the caller fills n bytes of it and calls commit(n). It is
@@ -82,6 +89,7 @@ func (s *stdin) commit(n int) {
 	defer s.mu.Unlock()
 	s.filling = false
 	s.tail += n
+	s.came = time.Now()
 	if s.released {
 		s.freeLocked()
 		return
@@ -121,6 +129,7 @@ func (s *stdin) spool(p []byte) (err error) {
 	}
 	n, err := s.file.WriteAt(p, s.to)
 	s.to += int64(n)
+	s.came = time.Now()
 	s.srv.spooled.Add(int64(n))
 	s.more.Broadcast()
 	return err
@@ -137,7 +146,7 @@ func (s *stdin) ended() bool {
 func (s *stdin) finish() {
 	s.mu.Lock()
 	s.end = true
-	s.more.Broadcast()
+	s.settleLocked()
 	s.mu.Unlock()
 }
 
@@ -146,7 +155,7 @@ func (s *stdin) fail(err error) {
 	if s.err == nil {
 		s.err = err
 	}
-	s.more.Broadcast()
+	s.settleLocked()
 	s.tellLocked()
 	s.mu.Unlock()
 }
@@ -259,6 +268,99 @@ func (s *stdin) freeLocked() {
 	}
 	s.srv.memory.Add(-int64(len(s.blocks)) * stdinBlock)
 	s.blocks, s.head, s.tail = nil, 0, 0
+}
+
+// Output waits until all of STDIN has come: nginx stops sending it when the response
+// begins, and waits for the response, while a program that printed its header first waits
+// for its body (git-http-backend does). The wait is over when the front sends nothing for
+// holdLimit, or when there is no room for more. The end of a request waits for nothing.
+const holdLimit = 5 * time.Second
+
+func (s *stdin) settledLocked() bool { return s.end || s.err != nil || s.stalled }
+
+// settleLocked is called when something came about that may end the wait.
+func (s *stdin) settleLocked() {
+	s.more.Broadcast()
+	if s.settledLocked() {
+		if s.settled != nil && s.err == nil {
+			go s.settled() // it writes, which the reader must not; it ends as writing does
+		}
+		s.settled = nil
+		if s.watch != nil {
+			s.watch.Stop()
+		}
+	}
+}
+
+// whenSettled has f called when output need not wait any more, and reports whether it is
+// to wait at all.
+func (s *stdin) whenSettled(f func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.settledLocked() {
+		return false
+	}
+	s.settled = f
+	s.watchLocked()
+	return true
+}
+
+// waitSettled waits. The reader need not leave room to the application meanwhile.
+func (s *stdin) waitSettled() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting++
+	for !s.settledLocked() {
+		s.watchLocked()
+		s.tellLocked()
+		s.more.Wait()
+	}
+	s.waiting--
+}
+
+// holds reports whether output is to wait.
+func (s *stdin) holds() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.settledLocked()
+}
+
+// blocksOutput reports whether output waits.
+func (s *stdin) blocksOutput() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.waiting > 0 && !s.settledLocked()
+}
+
+// stall ends the wait.
+func (s *stdin) stall() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stalled = true
+	s.settleLocked()
+}
+
+// watchLocked starts the watch for a front that sends nothing. Its last run is soon after
+// the wait is over.
+func (s *stdin) watchLocked() {
+	if s.watch != nil {
+		return
+	}
+	s.came = time.Now()
+	s.watch = time.AfterFunc(holdLimit, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		silent := time.Since(s.came)
+		if s.settledLocked() {
+			return
+		}
+		if silent < holdLimit {
+			s.watch.Reset(holdLimit - silent)
+			return
+		}
+		s.stalled = true
+		s.settleLocked()
+	})
 }
 
 // namelessFile is a temporary file that nobody else can open and that is gone when

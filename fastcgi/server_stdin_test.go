@@ -114,3 +114,61 @@ func (s *served) dialOn(t testing.TB, network string) *front {
 	_ = conn.SetDeadline(time.Now().Add(longEnough))
 	return newFront(t, conn)
 }
+
+// nginx stops sending STDIN when the response begins, and waits for its end: a program
+// that prints its header before it reads must not be seen to do so.
+func TestServerHoldsOutput(t *testing.T) {
+	const size = 4 << 20
+	body := strings.Repeat(rec(5, strings.Repeat("x", 32768)), size/32768)
+	whole := fmt.Sprintf("Status: 200 OK|%s|0 REQUEST_COMPLETE", strings.Repeat("x", size))
+	t.Run("until the end of STDIN", func(t *testing.T) {
+		s := serve(t, nil)
+		f := s.dial(t)
+		f.say(begin1 + params1("/trickle", "10") + params1End + rec(5, "12345"))
+		s.running(t, 1)
+		_ = f.SetReadDeadline(time.Now().Add(10 * 50 * time.Millisecond)) // FlushAfter is far shorter
+		if h, content, err := f.record(); err == nil {
+			t.Fatalf("got %+v %q", h, content)
+		}
+		_ = f.SetReadDeadline(time.Now().Add(longEnough))
+		f.say(rec(5, "67890") + stdin1End)
+		if _, content, err := f.record(); err != nil || !strings.HasSuffix(content, "\r\n\r\nfirst") {
+			t.Errorf("got %q %v", content, err)
+		}
+		close(s.app.released)
+		f.want("second||0 REQUEST_COMPLETE")
+	})
+	t.Run("large, and the front reads only behind it", func(t *testing.T) {
+		f := serve(t, nil).dial(t)
+		f.say(begin1 + params1("/echo", fmt.Sprint(size)) + params1End + body + stdin1End)
+		f.want(whole)
+	})
+	t.Run("not when there is no room for STDIN", func(t *testing.T) {
+		f := serve(t, func(s *fastcgi.Server) { s.MaxSpool = 1 << 20 }).dial(t)
+		done := make(chan error, 1)
+		go func() {
+			_, err := io.WriteString(f.Conn, begin1+params1("/echo", fmt.Sprint(size))+params1End+body+stdin1End)
+			done <- err
+		}()
+		f.want(whole)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("not at the end of the request", func(t *testing.T) {
+		f := serve(t, nil).dial(t)
+		f.say(begin1 + params1("/ignore", "10") + params1End + rec(5, "12345"))
+		f.want("Status: 200 OK|ignored|0 REQUEST_COMPLETE")
+	})
+	t.Run("not for a front that sends nothing", func(t *testing.T) {
+		t.Parallel() // it takes 5 s
+		s := serve(t, nil)
+		f := s.dial(t)
+		f.say(begin1 + params1("/trickle", "10") + params1End + rec(5, "12345"))
+		if _, content, err := f.record(); err != nil || !strings.HasSuffix(content, "\r\n\r\nfirst") {
+			t.Errorf("got %q %v", content, err)
+		}
+		close(s.app.released)
+		f.want("second||0 REQUEST_COMPLETE")
+	})
+}

@@ -14,19 +14,11 @@ import (
 	"gatehouse/fastcgi"
 )
 
-// workerAt, in the environment, makes this binary an application that listens there
-// and answers each request with a short page, as a C program would.
-const workerAt = "GATEHOUSE_TEST_WORKER_AT"
+func init() { fakes["worker"] = func() { work(os.Args[1]) } }
 
-func init() {
-	if path := os.Getenv(workerAt); path != "" {
-		work(path)
-		os.Exit(0)
-	}
-}
-
-// work serves one connection after the other, with calls that block: whatever it reads
-// up to an empty STDIN record is a request.
+// work is an application that listens there and answers each request with a short page,
+// with calls that block, as a C program would: whatever it reads up to an empty STDIN
+// record is a request.
 func work(path string) {
 	ln, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil || unix.Bind(ln, &unix.SockaddrUnix{Name: path}) != nil || unix.Listen(ln, 100) != nil {
@@ -65,8 +57,8 @@ func work(path string) {
 // startWorker starts a worker process and returns the path of its socket.
 func startWorker(b testing.TB) string {
 	path := filepath.Join(b.TempDir(), "w")
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), workerAt+"="+path, "GOMAXPROCS=1")
+	cmd := exec.Command(fakeNamed(b, "worker"), path)
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}

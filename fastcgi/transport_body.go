@@ -2,6 +2,7 @@ package fastcgi
 
 import (
 	"io"
+	"os"
 	"sync"
 	"time"
 
@@ -19,6 +20,9 @@ func (b *exchangeBody) ReadWithin(p []byte, d time.Duration) (int, error) { retu
 
 func (b *exchangeBody) read(p []byte, within time.Duration) (n int, err error) {
 	x := (*exchange)(b)
+	if x.closed {
+		return 0, os.ErrClosed
+	}
 	if w, ok := x.inner.(cgi.Waiter); ok && within >= 0 {
 		n, err = w.ReadWithin(p, within)
 	} else {
@@ -111,6 +115,7 @@ func (x *exchange) drain() {
 	x.interrupted = nil
 	x.mu.Unlock()
 	x.in.err = nil
+	x.in.settled = true // the context is of no more interest
 	buf := drainBlocks.Get().(*[]byte)
 	defer drainBlocks.Put(buf)
 	for until := time.Now().Add(x.t.abortGrace()); ; {

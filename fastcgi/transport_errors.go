@@ -28,8 +28,8 @@ func (x *exchange) about(more ...any) []any {
 	if x.ep != nil && x.ep.address != x.t.name() {
 		attrs = append(attrs, "address", x.ep.address)
 	}
-	if x.account.Pid != 0 {
-		attrs = append(attrs, "pid", x.account.Pid)
+	if x.pid != 0 {
+		attrs = append(attrs, "pid", x.pid)
 	}
 	return append(attrs, "script", x.script, "request", x.req.ID)
 }
@@ -38,7 +38,7 @@ func (x *exchange) about(more ...any) []any {
 // explains it best.
 func (x *exchange) report(e *cgi.Error) *cgi.Error {
 	full := *e
-	full.Script, full.Pid = x.script, x.account.Pid
+	full.Script, full.Pid = x.script, x.pid
 	if full.Script == "" {
 		full.Script = x.t.name()
 	}

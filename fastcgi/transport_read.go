@@ -55,11 +55,11 @@ var (
 
 // reset prepares for a response from its beginning.
 func (in *incoming) reset() {
-	block, settled := in.block, in.settled
+	block := in.block
 	if block == nil {
 		block = smallBlocks.Get().(*[]byte)
 	}
-	*in = incoming{block: block, settled: settled}
+	*in = incoming{block: block}
 }
 
 func (in *incoming) release() {
@@ -256,7 +256,7 @@ func (x *exchange) letGo(clean bool) {
 func (x *exchange) connectionEnded(err error) error {
 	in := &x.in
 	in.broken = true
-	if x.c.end != nil {
+	if x.c.end != nil && (in.got > 0 || !x.reused || !idempotent(x.req.Method())) { // else it is sent again at once
 		in.ending = x.c.end(200 * time.Millisecond)
 	}
 	between := in.left == 0 && in.skip == 0 && in.r == in.w
