@@ -15,9 +15,14 @@ func BenchmarkReadResponse(b *testing.B) {
 		"Set-Cookie: session=0123456789abcdef; Path=/; HttpOnly\r\nX-Powered-By: something\r\nContent-Length: 12\r\n\r\nhello, world"
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
+	body := make([]byte, 512)
 	for b.Loop() {
-		if _, err := cgi.ReadResponse(strings.NewReader(text), cgi.ParseLimits{}, nil); err != nil {
+		resp, err := cgi.ReadResponse(strings.NewReader(text), cgi.ParseLimits{}, nil)
+		if err != nil {
 			b.Fatal(err)
+		}
+		if n, _ := resp.Body.Read(body); n != len("hello, world") {
+			b.Fatalf("%d bytes of body", n)
 		}
 	}
 }

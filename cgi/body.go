@@ -19,16 +19,28 @@ var ErrNothingYet = errors.New("cgi: nothing to read yet")
 
 // restBody is the part of a stream that follows what was already read of it.
 type restBody struct {
-	rest []byte
-	r    io.Reader
+	rest   []byte
+	r      io.Reader
+	pooled *headBuffer // rest is in it; nil where it is not
+}
+
+// consumed lets go of the buffer when nothing is left in it.
+func (b *restBody) consumed() {
+	if len(b.rest) > 0 {
+		return
+	}
+	b.rest = nil
+	if b.pooled != nil {
+		headBuffers.Put(b.pooled)
+		b.pooled = nil
+	}
 }
 
 func (b *restBody) Read(p []byte) (int, error) {
 	if len(b.rest) > 0 {
 		n := copy(p, b.rest)
-		if b.rest = b.rest[n:]; len(b.rest) == 0 {
-			b.rest = nil // let go of the header's buffer
-		}
+		b.rest = b.rest[n:]
+		b.consumed()
 		return n, nil
 	}
 	return b.r.Read(p)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 )
 
 // ParseLimits bounds the header block of a response (A74). The zero value means
@@ -67,11 +68,19 @@ type headReader struct {
 	r      io.Reader
 	limits ParseLimits
 	buf    []byte // read and not yet given out
-	first  []byte // the first bytes of all, for a report
+	start  []byte // the first bytes of all, for a report
+	pooled *headBuffer
 	blocks int
 }
 
 const firstBytes = 512
+
+// headBuffer is where most header blocks fit, with the beginning of the body. It goes
+// back when the last byte of it was given out; one that is not read to that end is left
+// to the garbage collector.
+type headBuffer [4096]byte
+
+var headBuffers = sync.Pool{New: func() any { return new(headBuffer) }}
 
 // next returns the next header block with its empty line.
 func (h *headReader) next() ([]byte, error) {
@@ -99,31 +108,39 @@ func (h *headReader) next() ([]byte, error) {
 
 // fill reads once more. An end of input here is the end inside the header.
 func (h *headReader) fill() error {
-	if cap(h.buf)-len(h.buf) < 512 {
+	switch {
+	case h.start == nil:
+		h.pooled = headBuffers.Get().(*headBuffer)
+		h.buf = h.pooled[:0]
+	case cap(h.buf)-len(h.buf) < 512:
 		h.buf = append(make([]byte, 0, max(4096, 2*cap(h.buf))), h.buf...)
+		h.pooled = nil // start is in it
 	}
 	n, err := h.r.Read(h.buf[len(h.buf):cap(h.buf)])
 	h.buf = h.buf[:len(h.buf)+n]
-	if room := firstBytes - len(h.first); room > 0 && n > 0 {
-		fresh := h.buf[len(h.buf)-n:]
-		h.first = append(h.first, fresh[:min(room, n)]...)
+	if h.pooled != nil { // it is filled from its beginning, whatever was given out
+		h.start = h.pooled[:min(firstBytes, len(h.pooled)-cap(h.buf)+len(h.buf))]
 	}
 	switch {
 	case n > 0 || err == nil:
 		return nil
 	case err != io.EOF:
 		return err
-	case len(h.first) == 0:
+	case len(h.start) == 0:
 		return &Error{Kind: NoOutput, Reason: "it printed nothing"}
 	}
 	return h.bad(fmt.Errorf("its output ends inside the header block, before the empty line"))
 }
 
 func (h *headReader) bad(err error) error {
-	return &Error{Kind: BadOutput, Reason: err.Error(), Output: h.first}
+	return &Error{Kind: BadOutput, Reason: err.Error(), Output: bytes.Clone(h.start)}
 }
 
-func (h *headReader) body() io.ReadCloser { return &restBody{rest: h.buf, r: h.r} }
+func (h *headReader) body() io.ReadCloser {
+	b := &restBody{rest: h.buf, r: h.r, pooled: h.pooled}
+	b.consumed()
+	return b
+}
 
 // blockScanner looks for the empty line that ends a header block and holds the
 // limits meanwhile. Lines end in LF or CR LF, mixed as they come (A65).

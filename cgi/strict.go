@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -101,6 +102,7 @@ type strictConn struct {
 	fault    *StrictError // the first fault; what came before it was passed on
 	answered bool         // the fault was written to the client
 	padded   bool         // see refuse
+	watch    strictWatch
 	refused  func(client net.Addr, e *StrictError)
 
 	// bodyFault: Close has to linger. Atomic, as Server.Close calls Close from anywhere.
@@ -112,6 +114,9 @@ type strictConn struct {
 func (c *strictConn) Read(p []byte) (int, error) {
 	if c.fault != nil {
 		return c.refuse(p)
+	}
+	if c.watches(p) && c.watch.wait() {
+		return 0, os.ErrDeadlineExceeded
 	}
 	for {
 		got, err := c.Conn.Read(p)

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"errors"
 	"net"
 	"sync/atomic"
 	"syscall"
@@ -42,6 +43,15 @@ func (c *workerConn) Close() error {
 	err := c.Conn.Close()
 	c.wk.w.abandon(c.wk, dying)
 	return err
+}
+
+// SyscallConn implements syscall.Conn: a pool looks whether the worker has closed an
+// unused connection.
+func (c *workerConn) SyscallConn() (syscall.RawConn, error) {
+	if s, ok := c.Conn.(syscall.Conn); ok {
+		return s.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
 }
 
 // Pid is that of the worker.

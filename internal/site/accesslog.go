@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"strconv"
-	"sync"
 	"time"
 
 	"gatehouse/cgi"
@@ -15,13 +14,26 @@ import (
 // accessLog writes a line of key=value fields for each request that was answered,
 // when that is over, and for each that the listener refused. Values that could be mistaken are quoted.
 type accessLog struct {
-	mu  sync.Mutex
-	w   io.Writer // nil: nothing is written
-	buf []byte
+	lines *lineBuffer // nil: nothing is written
+}
+
+// newAccessLog makes a log that writes to w, or nothing if that is nil.
+func newAccessLog(w io.Writer) *accessLog {
+	if w == nil {
+		return &accessLog{}
+	}
+	return &accessLog{lines: newLineBuffer(w)}
+}
+
+// close writes what is left.
+func (l *accessLog) close() {
+	if l != nil && l.lines != nil {
+		l.lines.close()
+	}
 }
 
 func (l *accessLog) wrap(next cgi.Responder) cgi.Responder {
-	if l.w == nil {
+	if l.lines == nil {
 		return next
 	}
 	return cgi.ResponderFunc(func(ctx context.Context, req *cgi.Request) (*cgi.Response, error) {
@@ -37,40 +49,28 @@ func (l *accessLog) wrap(next cgi.Responder) cgi.Responder {
 
 // refused tells of what the listener has answered: it never became a request.
 func (l *accessLog) refused(client net.Addr, e *cgi.StrictError) {
-	if l.w == nil {
+	if l.lines == nil {
 		return
 	}
 	ip := client.String()
 	if host, _, err := net.SplitHostPort(ip); err == nil {
 		ip = host
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	b := append(l.buf[:0], "time="...)
-	b = time.Now().UTC().AppendFormat(b, timeFormat)
+	now := time.Now()
+	b := append(l.lines.begin(), "time="...)
+	b = now.UTC().AppendFormat(b, timeFormat)
 	b = field(b, "client", ip)
 	b = number(b, "status", int64(e.Status))
 	b = field(b, "failure", cgi.BadRequest.String())
 	b = field(b, "reason", e.Reason)
-	l.put(append(b, '\n'))
-}
-
-// put writes a line, and keeps its buffer for the next.
-func (l *accessLog) put(line []byte) {
-	_, _ = l.w.Write(line)
-	if l.buf = line; cap(line) > 64<<10 {
-		l.buf = nil
-	}
+	l.lines.end(append(b, '\n'), now)
 }
 
 const timeFormat = "2006-01-02T15:04:05.000Z"
 
 func (l *accessLog) write(begun time.Time, req *cgi.Request, resp *cgi.Response) {
 	now := time.Now()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	b := l.buf[:0]
-	b = append(b, "time="...)
+	b := append(l.lines.begin(), "time="...)
 	b = now.UTC().AppendFormat(b, timeFormat)
 	b = field(b, "client", req.Env.Get("REMOTE_ADDR"))
 	b = field(b, "method", req.Method())
@@ -82,7 +82,7 @@ func (l *accessLog) write(begun time.Time, req *cgi.Request, resp *cgi.Response)
 		b = appendAccount(b, a)
 	}
 	b = field(b, "request", req.ID)
-	l.put(append(b, '\n'))
+	l.lines.end(append(b, '\n'), now)
 }
 
 func appendAccount(b []byte, a *cgi.Account) []byte {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -143,5 +144,65 @@ func TestNoAccessLog(t *testing.T) {
 	}
 	if got := fmt.Sprint(s.access); strings.Contains(got, "status") {
 		t.Errorf("written: %s", got)
+	}
+}
+
+// stuck is a log that takes nothing until it is freed.
+type stuck struct {
+	buffer
+	free chan struct{}
+}
+
+func (s *stuck) Write(p []byte) (int, error) {
+	<-s.free
+	return s.buffer.Write(p)
+}
+
+// Requests do not wait for a log that takes nothing. What finds no room is counted, and
+// what was kept is written when the log takes it again, in order.
+func TestAccessLogStuck(t *testing.T) {
+	dir := tree(t, files{"htdocs/hello.txt": "hello", "cgi-bin/": ""})
+	log := &stuck{free: make(chan struct{})}
+	s := start(t, dir, logConfig, func(o *site.Options) { o.AccessLog = log })
+	const requests = 250
+	for n := range requests {
+		target := fmt.Sprintf("/hello.txt?%d-%s", n, strings.Repeat("x", 7000))
+		if got := s.get(t, target); got.StatusCode != 200 {
+			t.Fatalf("request %d is %d", n, got.StatusCode)
+		}
+	}
+	close(log.free)
+	var lost, lines int
+	eventually(t, "every line is written or counted", func() bool {
+		lost, lines = 0, 0
+		for line := range strings.Lines(log.String()) {
+			if n, ok := keyOf(strings.TrimSpace(line), "lost"); ok {
+				lost, _ = strconv.Atoi(n)
+				continue
+			}
+			if uri, _ := keyOf(line, "uri"); !strings.HasPrefix(uri, fmt.Sprintf("/hello.txt?%d-", lines)) {
+				t.Fatalf("line %d is of %.30s", lines, uri)
+			}
+			lines++
+		}
+		return lost+lines == requests
+	})
+	if lost == 0 || lines < 100 {
+		t.Errorf("%d lines, %d lost of 250 with 7 KB each; want about 1 MiB of them kept", lines, lost)
+	}
+}
+
+// What waits is written when the host stops.
+func TestAccessLogAtEnd(t *testing.T) {
+	dir := tree(t, files{"htdocs/hello.txt": "hello", "cgi-bin/": ""})
+	log := new(buffer)
+	t.Run("host", func(t *testing.T) {
+		s := start(t, dir, logConfig, func(o *site.Options) { o.AccessLog = log })
+		for range 20 {
+			s.get(t, "/hello.txt")
+		}
+	})
+	if n := strings.Count(log.String(), "\n"); n != 20 {
+		t.Errorf("%d lines after the end, want 20", n)
 	}
 }

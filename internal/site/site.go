@@ -80,7 +80,7 @@ func New(cfg *config.Config, o Options) (*Host, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, errors.Join(err, h.sites.close())
 	}
-	h.access = &accessLog{w: o.AccessLog}
+	h.access = newAccessLog(o.AccessLog)
 	h.outer = h.wrap(cgi.FollowLocal(&h.sites))
 	h.handler = &cgi.Handler{
 		Responder: h.outer,
@@ -137,6 +137,7 @@ func (h *Host) Close() error {
 	h.mu.Unlock()
 	err := errors.Join(h.endBackends(), h.spawner.Close())
 	h.running.Wait()
+	h.access.close()
 	return errors.Join(err, h.sites.close())
 }
 
