@@ -41,16 +41,8 @@ var connectionTrials = []trial{
 		conn.Close()
 		h.good(t)
 	}},
-	{"leaves in the response (A102)", nil, func(t *testing.T, h *host) {
-		for _, script := range []string{"wait.sh", "flood.sh"} {
-			conn := h.dial(t)
-			fmt.Fprintf(conn, "GET /cgi-bin/%s HTTP/1.1\r\nHost: localhost\r\n\r\n", script)
-			pid := readPid(t, answerBody(t, conn))
-			conn.Close()
-			gone(t, pid)
-		}
-		h.good(t)
-	}},
+	{"leaves in silence (A102)", nil, func(t *testing.T, h *host) { leavesInResponse(t, h, "wait.sh") }},
+	{"leaves in a flood (A102)", nil, func(t *testing.T, h *host) { leavesInResponse(t, h, "flood.sh") }},
 	{"leaves before the header (A102)", nil, func(t *testing.T, h *host) {
 		conn := h.dial(t)
 		fmt.Fprintf(conn, "GET /cgi-bin/mute.sh HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -60,6 +52,16 @@ var connectionTrials = []trial{
 		conn.Close()
 		h.good(t) // settled finds out whether it is gone
 	}},
+}
+
+// leavesInResponse: a program ends with the client that its answer is for.
+func leavesInResponse(t *testing.T, h *host, script string) {
+	conn := h.dial(t)
+	fmt.Fprintf(conn, "GET /cgi-bin/%s HTTP/1.1\r\nHost: localhost\r\n\r\n", script)
+	pid := readPid(t, answerBody(t, conn))
+	conn.Close()
+	gone(t, pid)
+	h.good(t)
 }
 
 // answerBody is the body of the answer that comes on a connection.

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,16 +19,22 @@ import (
 
 // A host is a running gatehouse with its folders.
 type host struct {
-	dir       string // holds all of the following
-	htdocs    string
-	scripts   string
-	spool     string // spool_dir, to be empty
-	temp      string // TMPDIR, to be empty
-	tag       string // INTEGRATION_RUN in the environment of every program
-	listening string // host:port of its own listener
-	server    string // host:port that clients connect to
-	client    *http.Client
-	idle      []string // its open files when nothing is asked of it
+	dir     string // holds all of the following
+	htdocs  string
+	scripts string
+	spool   string // spool_dir, to be empty
+	temp    string // TMPDIR, to be empty
+	tag     string // INTEGRATION_RUN in the environment of every program
+	gateway string // its own listener: host:port, or unix:/path
+	server  string // host:port that clients connect to
+	client  *http.Client
+	idle    []string // its open files but sockets when nothing is asked of it
+	fronted bool     // it is not the host that clients connect to
+	lacks   string   // a variable that the server in front does not tell
+	adds    string   // a variable that it makes of a field by itself
+	kept    int      // connections that may stay open
+	inner   *host    // the host behind it, if there is one
+	outer   *host    // the host that it is behind, if there is one
 
 	cmd     *exec.Cmd
 	mu      sync.Mutex
@@ -40,36 +45,72 @@ type host struct {
 	dialed []net.Conn // by the trial that runs
 }
 
-// startHost starts the program with a configuration for all trials, and stops it
-// when the test ends.
+// startHost starts the program with a configuration for all trials, what stands in
+// front of it and what behind, and stops all of it when the test ends.
 func startHost(t *testing.T, f front, b back) *host {
 	t.Helper()
+	h := newHost(t, f)
+	h.installScripts(t)
+	if b.listen != "" {
+		h.inner = h.behind(t, b)
+	}
+	h.up(t, f, h.routes(b))
+	h.good(t)
+	h.client.CloseIdleConnections()
+	h.idle = h.quiet()
+	if h.inner != nil {
+		h.inner.idle = h.inner.quiet()
+	}
+	return h
+}
+
+// up starts the program with routes, and what stands in front of it.
+func (h *host) up(t *testing.T, f front, routes string) {
+	t.Helper()
+	write(t, h.path("gatehouse.toml"), h.configuration(f)+routes, 0o644)
+	h.start(t)
+	t.Cleanup(func() { h.stop(t) })
+	h.server = h.gateway
+	if f.server != nil {
+		h.server = f.server(t, h)
+	}
+}
+
+// newHost makes the folders of a host. What stands in front of it may run as somebody
+// else, and has to get at them.
+func newHost(t *testing.T, f front) *host {
+	t.Helper()
 	dir := t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	h := &host{
 		dir: dir, htdocs: filepath.Join(dir, "htdocs"), scripts: filepath.Join(dir, "cgi-bin"),
 		spool: filepath.Join(dir, "spool"), temp: filepath.Join(dir, "tmp"),
-		tag:     fmt.Sprintf("%d-%d", os.Getpid(), time.Now().UnixNano()),
+		tag: fmt.Sprintf("%d-%d", os.Getpid(), time.Now().UnixNano()), kept: f.kept, fronted: f.server != nil, lacks: f.lacks, adds: f.adds,
 		started: make(chan string, 1), silent: make(chan struct{}),
+		client: &http.Client{
+			Timeout:       2 * time.Minute,
+			Transport:     &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 256},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
 	}
 	for _, d := range []string{h.htdocs, h.scripts, h.spool, h.temp, h.path("git"), h.path("awstats")} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	h.installScripts(t)
-	write(t, h.path("gatehouse.toml"), h.configuration(f, b), 0o644)
-	h.start(t)
-	t.Cleanup(func() { h.stop(t) })
-	h.server = f.server(h)
-	h.client = &http.Client{
-		Timeout:       2 * time.Minute,
-		Transport:     &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 256},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	h.good(t)
-	h.client.CloseIdleConnections()
-	h.idle = h.quiet()
 	return h
+}
+
+// behind starts a second host, which runs the programs for h.
+func (h *host) behind(t *testing.T, b back) *host {
+	t.Helper()
+	f := front{listen: fill(b.listen, "{dir}", h.dir), kept: 64}
+	inner := newHost(t, f)
+	inner.htdocs, inner.scripts, inner.tag, inner.outer = h.htdocs, h.scripts, h.tag, h
+	inner.up(t, f, inner.routes(backs[0]))
+	return inner
 }
 
 func (h *host) path(name string) string { return filepath.Join(h.dir, name) }
@@ -105,40 +146,89 @@ func (h *host) installScripts(t *testing.T) {
 	write(t, filepath.Join(h.scripts, "homeless.sh"), "#!/nonexistent/interpreter\nthe secret source\n", 0o755)
 	write(t, filepath.Join(h.scripts, "shy.sh"), "#!/bin/sh\necho the secret source\n", 0o644)
 	write(t, filepath.Join(h.htdocs, "index.html"), "<p>static\n", 0o644)
-	if _, ok := installed("gcc", "libc6-dev"); !ok {
-		return
-	}
-	sources, _ := filepath.Glob("testdata/c/*.c")
-	for _, src := range sources {
-		to := filepath.Join(h.scripts, strings.TrimSuffix(filepath.Base(src), ".c"))
-		if out, err := exec.Command("gcc", "-Wall", "-Wextra", "-Werror", "-O1", "-o", to, src).CombinedOutput(); err != nil {
-			t.Fatalf("gcc %s: %v\n%s", src, err, out)
+	for name, path := range compiled(t) {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
 		}
+		write(t, filepath.Join(h.scripts, name), string(text), 0o755)
 	}
 }
 
-// configuration is the text of the configuration file.
-func (h *host) configuration(f front, b back) string {
+// compiled returns where each program in C of testdata/c is; none without a compiler.
+func compiled(t *testing.T) map[string]string {
+	t.Helper()
+	if _, ok := installed(cPrograms...); !ok {
+		return nil
+	}
+	programs, err := compileOnce()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return programs
+}
+
+var compileOnce = sync.OnceValues(func() (map[string]string, error) {
+	sources, err := filepath.Glob("testdata/c/*.c")
+	programs := map[string]string{}
+	for _, src := range sources {
+		name := strings.TrimSuffix(filepath.Base(src), ".c")
+		programs[name] = filepath.Join(filepath.Dir(binary), name)
+		if out, err := compile(programs[name], src); err != nil {
+			return nil, fmt.Errorf("gcc %s: %v\n%s", src, err, out)
+		}
+	}
+	return programs, err
+})
+
+func compile(to, src string, libraries ...string) (out []byte, err error) {
+	args := append([]string{"-Wall", "-Wextra", "-Werror", "-O1", "-o", to, src}, libraries...)
+	return exec.Command("gcc", args...).CombinedOutput()
+}
+
+// configuration is the text of the configuration file, up to the routes of its site.
+func (h *host) configuration(f front) string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "listen = [%q]\nlog = %q\naccess_log = %q\n", f.listen, h.path("error.log"), h.path("access.log"))
+	fmt.Fprintf(&text, "listen = [%q]\nlog = %q\naccess_log = %q\n", fill(f.listen, "{dir}", h.dir), h.path("error.log"), h.path("access.log"))
+	if f.mode != "" {
+		fmt.Fprintf(&text, "listen_mode = %q\n", f.mode)
+	}
+	if f.listen != onTCP { // B73
+		fmt.Fprintf(&text, "trusted_proxies = [\"unix\", \"127.0.0.1\"]\n")
+	}
 	fmt.Fprintf(&text, "spool_dir = %q\nspool_memory = \"64KiB\"\nqueue_timeout = \"60s\"\n", h.spool)
 	fmt.Fprintf(&text, "shutdown_timeout = \"5s\"\nenv = { INTEGRATION_RUN = %q }\n\n[[site]]\nroot = %q\n", h.tag, h.htdocs)
-	route := func(path, program, more string) {
-		fmt.Fprintf(&text, "\n  [[site.route]]\n  path = %q\n  %s\n  %s\n", path, b.handler(program), more)
+	return text.String()
+}
+
+// routes are the routes of all trials: with the programs, or with the host behind this
+// one that has them. Some keys are for one kind only.
+func (h *host) routes(b back) string {
+	var text strings.Builder
+	shared := h
+	if h.outer != nil {
+		shared = h.outer
 	}
-	route("/cgi-bin/", h.scripts+"/", "linger = \"500ms\"")
-	route("/nph/", h.scripts+"/", "nph = true")
-	route("/small/", h.scripts+"/", "max_body = \"1MiB\"")
-	route("/exact/", h.scripts+"/", "accept_path_info = false")
-	route("/slow/", h.scripts+"/", "header_timeout = \"1s\"\n  idle_timeout = \"1s\"\n  kill_grace = \"300ms\"")
+	route := func(path, program, forProgram, forAll string) {
+		keys := fill(b.keys, "{dir}", h.dir)
+		if b.keys == "" {
+			keys = fmt.Sprintf("cgi = %q\n  %s", program, forProgram)
+		}
+		fmt.Fprintf(&text, "\n  [[site.route]]\n  path = %q\n  %s\n  %s\n", path, keys, forAll)
+	}
+	route("/cgi-bin/", h.scripts+"/", `linger = "500ms"`, "")
+	route("/nph/", h.scripts+"/", "nph = true", "")
+	route("/small/", h.scripts+"/", "", `max_body = "1MiB"`)
+	route("/exact/", h.scripts+"/", "accept_path_info = false", "")
+	route("/slow/", h.scripts+"/", `kill_grace = "300ms"`, "header_timeout = \"1s\"\n  idle_timeout = \"1s\"")
 	if _, ok := installed("git"); ok {
-		route("/git/", whereIs["git"], fmt.Sprintf("env = { GIT_PROJECT_ROOT = %q, GIT_HTTP_EXPORT_ALL = \"1\" }", h.path("git")))
+		route("/git/", whereIs["git"], fmt.Sprintf("env = { GIT_PROJECT_ROOT = %q, GIT_HTTP_EXPORT_ALL = \"1\" }", shared.path("git")), "")
 	}
 	if _, ok := installed("gitweb"); ok {
-		route("/gitweb", whereIs["gitweb"], fmt.Sprintf("env = { GITWEB_CONFIG = %q }", h.path("gitweb.conf")))
+		route("/gitweb", whereIs["gitweb"], fmt.Sprintf("env = { GITWEB_CONFIG = %q }", shared.path("gitweb.conf")), "")
 	}
 	if _, ok := installed("awstats"); ok {
-		route("/stats", whereIs["awstats"], fmt.Sprintf("env = { AWSTATS_ENABLE_CONFIG_DIR = %q }", h.path("awstats")))
+		route("/stats", whereIs["awstats"], fmt.Sprintf("env = { AWSTATS_ENABLE_CONFIG_DIR = %q }", shared.path("awstats")), "")
 	}
 	return text.String()
 }
@@ -166,7 +256,7 @@ func (h *host) start(t *testing.T) {
 		}
 	}()
 	select {
-	case h.listening = <-h.started:
+	case h.gateway = <-h.started:
 	case <-h.silent:
 		t.Fatalf("it ended: %v\n%s", h.cmd.Wait(), h.heard())
 	case <-time.After(patience):
@@ -175,11 +265,14 @@ func (h *host) start(t *testing.T) {
 	}
 }
 
-var startLine = regexp.MustCompile(`^gatehouse: on http://([^/]+)/$`)
+// startLine finds host:port, or else a path, in the line that tells of a listener.
+var startLine = regexp.MustCompile(`^gatehouse: on .*(?:(127\.0\.0\.1:[0-9]+)|[ :](/[^/]\S+))`)
 
 func (h *host) hear(line string) {
-	if m := startLine.FindStringSubmatch(line); m != nil {
+	if m := startLine.FindStringSubmatch(line); m != nil && m[1] != "" {
 		h.started <- m[1]
+	} else if m != nil {
+		h.started <- "unix:" + m[2]
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -243,18 +336,27 @@ func (h *host) programs() (found []string) {
 	return append(found, childrenOf(h.cmd.Process.Pid)...)
 }
 
-// quiet returns the open files of the host once no connection is among them.
-func (h *host) quiet() (open []string) {
+// quiet returns the open files of the host, but sockets, once no more connections are
+// open than may be.
+func (h *host) quiet() (files []string) {
 	eventually(func() bool {
-		open = descriptors(h.cmd.Process.Pid)
-		return len(h.connections(open)) == 1 // the listener
+		var sockets []string
+		files, sockets = h.open()
+		return len(sockets) <= 1+h.kept // and the listener
 	})
-	return open
+	return files
 }
 
-// connections are the sockets among open files.
-func (h *host) connections(open []string) []string {
-	return slices.DeleteFunc(slices.Clone(open), func(s string) bool { return !strings.Contains(s, "socket:") })
+// open lists the open files of the host: sockets, and others.
+func (h *host) open() (files, sockets []string) {
+	for _, s := range descriptors(h.cmd.Process.Pid) {
+		if strings.Contains(s, "socket:") {
+			sockets = append(sockets, s)
+		} else {
+			files = append(files, s)
+		}
+	}
+	return files, sockets
 }
 
 // settled fails the test unless all that the host did for it is over soon: processes
@@ -266,13 +368,17 @@ func (h *host) settled(t *testing.T) {
 		_ = conn.Close()
 	}
 	h.dialed = nil
-	var programs, open, spooled []string
+	var programs, files, sockets, spooled []string
 	if !eventually(func() bool {
-		programs, open = h.programs(), descriptors(h.cmd.Process.Pid)
+		programs = h.programs()
+		files, sockets = h.open()
 		spooled, _ = filepath.Glob(h.spool + "/*")
-		return len(programs) == 0 && len(open) <= len(h.idle) && len(spooled) == 0
+		return len(programs) == 0 && len(files) <= len(h.idle) && len(sockets) <= 1+h.kept && len(spooled) == 0
 	}) {
-		t.Errorf("after the test\nprocesses: %q\nspool files: %q\nopen: %q\nbefore: %q", programs, spooled, open, h.idle)
+		t.Errorf("after the test\nprocesses: %q\nspool files: %q\nopen: %q\nbefore: %q\nsockets, of which %d may be: %q", programs, spooled, files, h.idle, 1+h.kept, sockets)
+	}
+	if h.inner != nil {
+		h.inner.settled(t)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,22 +67,29 @@ func leaks(before []string) int {
 // A front is a way for a client's request to reach Gatehouse.
 type front struct {
 	name   string
-	listen string               // what the configuration's listen says
-	server func(h *host) string // host:port that speaks HTTP and leads to h
+	needs  []string                                  // Debian packages
+	listen string                                    // what the configuration's listen says; {dir} is the host's folder
+	lacks  string                                    // a variable that it does not tell, as it is configured by Debian
+	adds   string                                    // a variable that it makes of a field by itself
+	mode   string                                    // listen_mode
+	kept   int                                       // how many connections it may keep open when nothing is asked
+	server func(t *testing.T, h *host) (addr string) // starts what speaks HTTP and leads to h; nil: h does
 }
 
-var fronts = []front{
-	{"http", "127.0.0.1:0", func(h *host) string { return h.listening }},
-}
-
-// A back is a way for Gatehouse to run an application: what a route says of it.
+// A back is a way for Gatehouse to run a program: itself, or a second Gatehouse that
+// listens for what the back is named after, and runs the programs.
 type back struct {
-	name    string
-	handler func(program string) string // keys of a [[site.route]]
+	name   string
+	listen string // of the second; "" for none
+	keys   string // of the first's routes
 }
+
+const innerSocket = "unix:{dir}/inner.sock"
 
 var backs = []back{
-	{"cgi", func(program string) string { return fmt.Sprintf("cgi = %q", program) }},
+	{name: "cgi"},
+	{name: "fastcgi", listen: "fastcgi:" + innerSocket, keys: `fastcgi = { address = "` + innerSocket + `", keep_alive = true, connection_idle_timeout = "1s" }`},
+	{name: "scgi", listen: "scgi:" + innerSocket, keys: `scgi = { address = "` + innerSocket + `" }`},
 }
 
 // A trial is one application with what is asked of it. needs are the Debian packages
@@ -94,44 +100,79 @@ type trial struct {
 	run   func(t *testing.T, h *host)
 }
 
-// TestIntegration runs every trial with every front and every back. After each
-// nothing may be left: no process, no descriptor, no file.
+// TestIntegration runs every trial with every front and with every back, as far as they
+// fit. After each nothing may be left: no process, no descriptor, no file.
 func TestIntegration(t *testing.T) {
-	trials := slices.Concat(programTrials, variableTrials, connectionTrials, applicationTrials, gitTrials,
-		requestFaults, programFaults, loadTrials)
+	staleNotes(t)
 	for _, f := range fronts {
-		for _, b := range backs {
-			t.Run(f.name+"/"+b.name, func(t *testing.T) {
-				h := startHost(t, f, b)
-				for _, tr := range trials {
-					t.Run(tr.name, func(t *testing.T) {
-						need(t, tr.needs...)
-						defer h.settled(t) // after t.Fatal as well
-						tr.run(t, h)
-					})
+		t.Run(f.name+"/cgi", func(t *testing.T) { runTrials(t, f, backs[0]) })
+	}
+	for _, b := range backs[1:] {
+		t.Run("http/"+b.name, func(t *testing.T) { runTrials(t, fronts[0], b) })
+		t.Run("nginx fastcgi kept/"+b.name, func(t *testing.T) { runTrials(t, frontNamed(t, "nginx fastcgi kept"), b) })
+	}
+}
+
+func runTrials(t *testing.T, f front, b back) {
+	t.Parallel() // most of the time is waiting; go test bounds how many there are
+	need(t, f.needs...)
+	h := startHost(t, f, b)
+	for _, g := range groups {
+		if g.fits != nil && !g.fits(f, b) {
+			t.Logf("not for %s/%s, the %s: %s", f.name, b.name, g.name, g.why)
+			continue
+		}
+		for _, tr := range g.trials {
+			t.Run(tr.name, func(t *testing.T) {
+				if why := unfit(f, b, tr); why != "" {
+					t.Skipf("not %s/%s: %s", f.name, b.name, why)
 				}
+				need(t, tr.needs...)
+				defer h.settled(t) // after t.Fatal as well
+				tr.run(t, h)
 			})
 		}
 	}
 }
 
-// whereIs names a file of each package that a trial may need.
+// whereIs names a file of each package that a trial may need; a * is for the version or
+// the kind of machine.
 var whereIs = map[string]string{
-	"git":            "/usr/lib/git-core/git-http-backend",
-	"gitweb":         "/usr/share/gitweb/gitweb.cgi",
-	"awstats":        "/usr/lib/cgi-bin/awstats.pl",
-	"perl":           "/usr/bin/perl",
-	"libcgi-pm-perl": "/usr/share/perl5/CGI.pm",
-	"python3":        "/usr/bin/python3",
-	"gcc":            "/usr/bin/gcc",
-	"libc6-dev":      "/usr/include/stdio.h",
-	"mawk":           "/usr/bin/mawk",
-	"curl":           "/usr/bin/curl",
+	"libfcgi-dev":      "/usr/include/fcgiapp.h",
+	"libfcgi-perl":     "/usr/lib/*/perl5/*/FCGI.pm",
+	"libcgi-fast-perl": "/usr/share/perl5/CGI/Fast.pm",
+	"libplack-perl":    "/usr/share/perl5/Plack/Test/Suite.pm",
+	"ruby":             "/usr/bin/ruby",
+	"ruby-fcgi":        "/usr/lib/ruby/vendor_ruby/fcgi.rb",
+	"php-cgi":          "/usr/bin/php-cgi",
+	"php-fpm":          "/usr/sbin/php-fpm[0-9]*",
+	"spawn-fcgi":       "/usr/bin/spawn-fcgi",
+	"uwsgi-core":       "/usr/lib/uwsgi/plugins/cgi_plugin.so",
+	"uwsgi":            "/usr/bin/uwsgi",
+	"php-xml":          "/usr/lib/php/*/dom.so",
+	"dokuwiki":         "/usr/share/dokuwiki/doku.php",
+	"nginx":            "/usr/sbin/nginx",
+	"apache2-bin":      "/usr/sbin/apache2",
+	"lighttpd":         "/usr/sbin/lighttpd",
+	"haproxy":          "/usr/sbin/haproxy",
+	"git":              "/usr/lib/git-core/git-http-backend",
+	"gitweb":           "/usr/share/gitweb/gitweb.cgi",
+	"awstats":          "/usr/lib/cgi-bin/awstats.pl",
+	"perl":             "/usr/bin/perl",
+	"libcgi-pm-perl":   "/usr/share/perl5/CGI.pm",
+	"python3":          "/usr/bin/python3",
+	"gcc":              "/usr/bin/gcc",
+	"libc6-dev":        "/usr/include/stdio.h",
+	"mawk":             "/usr/bin/mawk",
+	"curl":             "/usr/bin/curl",
 }
 
 func installed(packages ...string) (missing string, ok bool) {
 	for _, p := range packages {
-		if _, err := os.Stat(whereIs[p]); err != nil {
+		if whereIs[p] == "" {
+			panic("no place is known for the package " + p)
+		}
+		if found, _ := filepath.Glob(whereIs[p]); len(found) == 0 {
 			return p, false
 		}
 	}

@@ -399,8 +399,10 @@ func (x *exchange) rewind() bool {
 // another kept one, which may have died of the same cause.
 func (x *exchange) reconnect() error {
 	p, ep, dead := &x.t.pool, x.ep, x.takeConn()
-	_ = dead.Close()
-	if !x.reused {
+	if x.reused { // what closes kept connections is not at fault; what has died refuses the next
+		dead.closeWhole()
+	} else {
+		_ = dead.Close()
 		p.failed(ep)
 	}
 	c, err := p.connect(x.ctx, ep)

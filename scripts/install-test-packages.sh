@@ -14,7 +14,25 @@ gcc the race detector; TestIntegration: all with programs in C
 libc6-dev the race detector; TestIntegration: all with programs in C
 mawk TestIntegration: awk
 curl TestIntegration: Expect
-util-linux TestIntegration: daemon, grandchildren'
+util-linux TestIntegration: daemon, grandchildren
+nginx TestIntegration: nginx in front; TestInsteadOfFcgiwrap
+apache2-bin TestIntegration: Apache in front
+lighttpd TestIntegration: lighttpd in front
+haproxy TestIntegration: HAProxy in front
+libfcgi-dev TestResponders, TestAuthorizer, TestFilter, TestWorkersKilled; fastcgi: programs in C
+libfcgi-bin fastcgi: cgi-fcgi
+libfcgi-perl TestResponders: FCGI.pm; TestPlackSuite
+libcgi-fast-perl TestCGIFast
+libplack-perl TestPlackSuite
+libnet-fastcgi-perl fastcgi: an independent codec
+spawn-fcgi TestResponders: connected
+ruby TestResponders: Ruby
+ruby-fcgi TestResponders: Ruby
+php-cgi TestResponders, TestPHP, TestDokuWiki: spawned
+php-fpm TestResponders, TestPHP, TestDokuWiki: connected
+php-xml TestDokuWiki
+dokuwiki TestDokuWiki
+uwsgi-core TestUWSGI'
 
 missing() {
 	echo "$wanted" | while read -r package tests; do
