@@ -38,7 +38,7 @@ static:
 # Lengths and offsets that only fit 64 bits show here. The machine need not have a 32-bit C library.
 386:
 	GOARCH=386 CGO_ENABLED=0 $(GO) vet ./...
-	GOARCH=386 CGO_ENABLED=0 $(GO) test ./environ
+	GOARCH=386 CGO_ENABLED=0 $(GO) test ./environ ./fastcgi ./scgi
 
 fuzz:
 	@set -e; $(GO) list -f '{{.ImportPath}} {{.Dir}}' ./... | while read -r package dir; do \

@@ -150,6 +150,33 @@ func haproxy(options string) func(*testing.T, *host) string {
 	}
 }
 
+const caddyConfig = `
+{
+	admin off
+	auto_https off
+	log {
+		level WARN
+	}
+}
+http://:{port} {
+	bind 127.0.0.1
+	root * {htdocs}
+	reverse_proxy {backend} {
+		flush_interval -1
+		transport fastcgi
+	}
+}
+`
+
+func caddy(t *testing.T, h *host) string {
+	listen := freePort(t)
+	write(t, h.path("Caddyfile"), fill(caddyConfig, "{htdocs}", h.htdocs, "{backend}", strings.Replace(h.gateway, "unix:", "unix/", 1), "{port}", port(listen)), 0o644)
+	run := exec.Command(whereIs["caddy"], "run", "--config", h.path("Caddyfile"), "--adapter", "caddyfile")
+	run.Env = []string{"HOME=" + h.dir, "XDG_CONFIG_HOME=" + h.dir, "XDG_DATA_HOME=" + h.dir}
+	startPeer(t, h.dir, listen, run)
+	return listen
+}
+
 const (
 	nginxFastCGI = "include /etc/nginx/fastcgi_params;\nfastcgi_pass gatehouse;\nfastcgi_buffer_size 128k; fastcgi_buffers 8 128k; fastcgi_busy_buffers_size 256k;\n"
 	nginxSCGI    = "include /etc/nginx/scgi_params;\nscgi_pass gatehouse;\nscgi_buffer_size 128k; scgi_buffers 8 128k; scgi_busy_buffers_size 256k;\n"
@@ -183,6 +210,7 @@ var fronts = []front{
 		server: haproxy("option keep-conn\n\toption get-values\n\toption mpxs-conns\n\toption max-reqs 64")},
 	{name: "haproxy fastcgi alone", needs: []string{"haproxy"}, lacks: "SERVER_ADDR", adds: "AUTH_TYPE", listen: "fastcgi:" + onTCP,
 		server: haproxy("no option keep-conn")},
+	{name: "caddy fastcgi", needs: []string{"caddy"}, listen: "fastcgi:" + onUnix, server: caddy},
 }
 
 func frontNamed(t *testing.T, name string) front {

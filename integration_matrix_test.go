@@ -123,6 +123,10 @@ var notes = slices.Concat(
 	each("apache fastcgi", "", "mod_proxy_fcgi leaves variables over 16 KiB out", "request field of 30 KB (B25)"),
 	each("apache", "", "Apache counts a body itself, and drops Content-Length (A79)", "fields (A65, A70, A71, A73, A75)", "HEAD (A85)"),
 	each("lighttpd fastcgi", "", "lighttpd before 1.4.83 takes any end of a response for its end", endsEarly...),
+	each("caddy", "", "Caddy adds fields of its own and tells no port; environ's tests hold what it sends", "variables through a server in front (A01-A36, A23, B71-B77)"),
+	each("caddy", "", "Caddy passes the Status field on, and writes the status line anew", "fields (A65, A70, A71, A73, A75)", "NPH (A95)"),
+	each("caddy", "", "Caddy takes any end of a response for its end", endsEarly...),
+	each("caddy", "", "Caddy does not tell when its client leaves", "leaves in a chunked body (A60)", "leaves in a body of known length (A60)", "leaves in silence (A102)", "leaves before the header (A102)"),
 	eachFront("SCGI ends with its connection, and on a Unix socket nothing tells how (D06)", []string{"nginx scgi", "lighttpd scgi"}, endsEarly...),
 	each("", "scgi", "SCGI ends with its connection, and on a Unix socket nothing tells how (D06)", endsEarly...),
 )

@@ -152,6 +152,7 @@ var whereIs = map[string]string{
 	"php-xml":          "/usr/lib/php/*/dom.so",
 	"dokuwiki":         "/usr/share/dokuwiki/doku.php",
 	"nginx":            "/usr/sbin/nginx",
+	"caddy":            "/usr/bin/caddy",
 	"apache2-bin":      "/usr/sbin/apache2",
 	"lighttpd":         "/usr/sbin/lighttpd",
 	"haproxy":          "/usr/sbin/haproxy",

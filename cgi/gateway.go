@@ -145,7 +145,9 @@ func toldIn(vars []string) (t told) {
 		case "REMOTE_ADDR":
 			t.client = value
 		case "CONTENT_LENGTH":
-			t.length = value
+			if t.length = value; value == environ.UnknownLength {
+				t.length = ""
+			}
 		default:
 			if strings.HasPrefix(name, "HTTP_") {
 				t.fields++

@@ -270,8 +270,12 @@ func (q *request) readClient(vars []string) error {
 	return q.readLength(last(vars, "CONTENT_LENGTH"))
 }
 
+// UnknownLength is what Caddy gives as the CONTENT_LENGTH of a body whose length it does
+// not know. It means the same as none.
+const UnknownLength = "-1"
+
 func (q *request) readLength(text string) error {
-	if text == "" {
+	if text == "" || text == UnknownLength {
 		return nil
 	}
 	for i := 0; i < len(text); i++ {
@@ -364,12 +368,16 @@ func (w *writer) putVouched(vars []string, direct bool) {
 	}
 }
 
+// authorizer tells a program that its answer is whether a request is allowed (FastCGI 1.0
+// section 6.3).
+const authorizer = "FCGI_ROLE=AUTHORIZER"
+
 // putFurther writes the variables of a front's own configuration. Of two whose
 // names differ at most in case (A29) the last counts.
 func (w *writer) putFurther(vars []string) {
 	for n, pair := range vars {
 		name := nameOf(pair)
-		if !isFurther(name) {
+		if !isFurther(name) && pair != authorizer {
 			continue
 		}
 		rest := Env{vars[n+1:]}

@@ -176,13 +176,13 @@ func (p *pool) others(ep *endpoint) bool {
 // connect makes a connection for the holder of a place at ep. The error is an
 // *cgi.Error; the place is still held.
 func (p *pool) connect(ctx context.Context, ep *endpoint) (*poolConn, error) {
-	limit := p.t.connectTimeout()
+	limit, born := p.t.connectTimeout(), p.now()
 	if p.t.Dial == nil || p.t.ConnectTimeout > 0 {
 		bounded, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
 		conn, err := ep.dial(bounded)
 		if err == nil {
-			return p.newPoolConn(ep, conn), nil
+			return p.newPoolConn(ep, conn, born), nil
 		}
 		if ctx.Err() == nil && bounded.Err() != nil {
 			return nil, &cgi.Error{Kind: cgi.Timeout, Err: err,
@@ -194,7 +194,7 @@ func (p *pool) connect(ctx context.Context, ep *endpoint) (*poolConn, error) {
 	if err != nil {
 		return nil, dialError(ctx, ep, err)
 	}
-	return p.newPoolConn(ep, conn), nil
+	return p.newPoolConn(ep, conn, born), nil
 }
 
 // dialError says what it means for the request that no connection could be made.

@@ -114,7 +114,7 @@ func (t *Transport) check(ctx context.Context, ep *endpoint) (checked bool, err 
 		return true, dialError(context.Background(), ep, err)
 	}
 	if err = t.Health.ask(ctx, conn); err == nil {
-		p.newPoolConn(ep, conn).closeWhole()
+		p.newPoolConn(ep, conn, 0).closeWhole()
 		return true, nil
 	}
 	_ = conn.Close()

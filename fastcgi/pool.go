@@ -26,7 +26,8 @@ type pool struct {
 	ticking     bool // the timer for the waiting is set
 	expiring    bool // the one for unused connections
 	closed      bool
-	unresolved  error // why there are no endpoints
+	unresolved  error  // why there are no endpoints
+	epoch       uint64 // how often Renew was called
 }
 
 const tick = 20 * time.Millisecond
@@ -37,6 +38,7 @@ type poolConn struct {
 	net.Conn
 	ep   *endpoint
 	uses int       // exchanges begun on it
+	born uint64    // the pool's epoch when it was asked for
 	most int       // as many there may be; 0: no limit
 	last bool      // the application was told not to keep it
 	idle time.Time // since when it is unused
@@ -51,8 +53,8 @@ type poolConn struct {
 }
 
 // newPoolConn looks for the abilities of a connection (see Transport.Dial).
-func (p *pool) newPoolConn(ep *endpoint, conn net.Conn) *poolConn {
-	c := &poolConn{Conn: conn, ep: ep}
+func (p *pool) newPoolConn(ep *endpoint, conn net.Conn, born uint64) *poolConn {
+	c := &poolConn{Conn: conn, ep: ep, born: born}
 	if w, ok := conn.(interface{ Done() bool }); ok {
 		c.done = w.Done
 	}
@@ -232,7 +234,7 @@ func (p *pool) put(c *poolConn) {
 		return
 	}
 	p.mu.Lock()
-	if p.closed || c.ep.removed || c.last {
+	if p.closed || c.ep.removed || c.last || c.born != p.epoch {
 		p.mu.Unlock()
 		p.discard(c, true)
 		return
@@ -324,15 +326,38 @@ func (p *pool) close() {
 	for p.first != nil {
 		p.refuse(p.first, p.shuttingDown())
 	}
-	var idle []*poolConn
-	for _, ep := range p.endpoints {
-		idle = append(idle, ep.idle...)
-		ep.idle = nil
-	}
+	idle := p.takeIdle()
 	p.mu.Unlock()
 	for _, c := range idle {
 		c.closeWhole()
 	}
+}
+
+// renew closes what is unused, and has what is in use closed after that.
+func (p *pool) renew() {
+	p.mu.Lock()
+	p.epoch++
+	idle := p.takeIdle()
+	p.mu.Unlock()
+	for _, c := range idle {
+		c.closeWhole()
+	}
+}
+
+// takeIdle takes all unused connections out of the pool. mu is held.
+func (p *pool) takeIdle() (idle []*poolConn) {
+	for _, ep := range p.endpoints {
+		idle = append(idle, ep.idle...)
+		ep.idle = nil
+	}
+	return idle
+}
+
+// now is the epoch.
+func (p *pool) now() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.epoch
 }
 
 func (p *pool) status() Status {

@@ -367,3 +367,30 @@ func TestInvalid(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// After Renew no request is sent on a connection that was there before, whether it was
+// in use or not; what runs and what waits is answered.
+func TestRenew(t *testing.T) {
+	g := gated(t)
+	tr, _ := transport(t, func(tr *fastcgi.Transport) { tr.Connections = 2 }, g.app.address)
+	held := g.hold(t, tr)
+	wantPage(t, tr, numbered(1), "1")
+	if s := tr.Status().Endpoints[0]; s.Idle != 1 || g.app.accepts.Load() != 2 {
+		t.Fatalf("%d connections, %d unused", g.app.accepts.Load(), s.Idle)
+	}
+	tr.Renew()
+	if s := tr.Status().Endpoints[0]; s.Idle != 0 || s.Busy != 1 {
+		t.Errorf("%d connections are unused, %d busy, want none and one", s.Idle, s.Busy)
+	}
+	wantPage(t, tr, numbered(2), "2")
+	if n := g.app.accepts.Load(); n != 3 {
+		t.Errorf("%d connections after it, want a third", n)
+	}
+	g.free()
+	if err := <-held; err != nil {
+		t.Error(err)
+	}
+	if s := tr.Status().Endpoints[0]; s.Idle != 1 {
+		t.Errorf("%d connections are unused, want the new one", s.Idle)
+	}
+}

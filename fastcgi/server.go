@@ -20,6 +20,9 @@ var ErrServerClosed = errors.New("fastcgi: server closed")
 // any number of requests at once up to the limits (section 3.5). For a limit that is
 // zero the default holds. Do not change the fields once Serve was called.
 //
+// An AUTHORIZER's request is served as any other, with FCGI_ROLE among its variables and
+// no body (section 6.3): the program that answers for its path decides. A FILTER is refused.
+//
 // A front that closes a connection, or its direction of it, cancels all requests on it.
 // A request whose STDIN the application does not read makes the front wait where it is
 // alone on its connection; where others share that, its STDIN goes to the file, and when that

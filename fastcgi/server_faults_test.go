@@ -29,7 +29,7 @@ func (s *served) cancelled(t testing.TB, n int) {
 func TestServerRoles(t *testing.T) { // B60
 	s := serve(t, nil)
 	f := s.dial(t)
-	for _, role := range []string{"\x00\x00", "\x00\x02", "\x00\x03", "\x00\x09", "\x01\x01"} {
+	for _, role := range []string{"\x00\x00", "\x00\x03", "\x00\x09", "\x01\x01"} {
 		f.say("\x01\x01\x00\x01\x00\x08\x00\x00" + role + "\x01\x00\x00\x00\x00\x00" + params1("/hello", "") + params1End + stdin1End)
 		f.want("||0 UNKNOWN_ROLE")
 	}
@@ -38,6 +38,19 @@ func TestServerRoles(t *testing.T) { // B60
 	f.say("\x01\x01\x00\x01\x00\x08\x00\x00" + "\x00\x09\x00\x00\x00\x00\x00\x00")
 	f.want("||0 UNKNOWN_ROLE")
 	f.wantEnd()
+}
+
+// A web server asks us whether a request is allowed; it sends no STDIN then, or only its end.
+func TestServerAuthorizer(t *testing.T) { // B42
+	s := serve(t, func(s *fastcgi.Server) { s.Gateway.Server.TrustUnix = true })
+	const ask = "\x01\x01\x00\x01\x00\x08\x00\x00" + "\x00\x02\x01\x00\x00\x00\x00\x00"
+	for _, stdin := range []string{"", stdin1End} {
+		f := s.dialOn(t, "unix")
+		for range 2 {
+			f.say(ask + params1("/role", "5") + rec(4, "\x0d\x06REMOTE_PASSWDsecret") + params1End + stdin)
+			f.want("Status: 200 OK|AUTHORIZER secret|0 REQUEST_COMPLETE")
+		}
+	}
 }
 
 func TestServerManagement(t *testing.T) { // B61, B62, B63

@@ -7,6 +7,7 @@ import (
 	"io"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,7 @@ type serverRequest struct {
 	c    *serverConn
 	id   uint16
 	keep bool // the connection is to be kept after it
+	role Role
 
 	// Of the connection's reader.
 	vars    []byte    // PARAMS so far; what they became counts as memory until the request ends
@@ -64,8 +66,8 @@ func (c *serverConn) begin(h Header) error {
 	if c.find(h.ID) != nil {
 		return &ProtocolError{fmt.Sprintf("BEGIN_REQUEST record for request %d, which is active", h.ID)} // B60
 	}
-	q := &serverRequest{c: c, id: h.ID, keep: keep, due: time.Now().Add(c.srv.readTimeout())}
-	status, err := c.admit(q, role)
+	q := &serverRequest{c: c, id: h.ID, keep: keep, role: role, due: time.Now().Add(c.srv.readTimeout())}
+	status, err := c.admit(q)
 	if err != nil {
 		return err
 	}
@@ -77,7 +79,7 @@ func (c *serverConn) begin(h Header) error {
 }
 
 // admit enters q among the active requests; if it is not to be served, status says so.
-func (c *serverConn) admit(q *serverRequest, role Role) (status ProtocolStatus, err error) {
+func (c *serverConn) admit(q *serverRequest) (status ProtocolStatus, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.gone {
@@ -92,7 +94,7 @@ func (c *serverConn) admit(q *serverRequest, role Role) (status ProtocolStatus, 
 	switch {
 	case c.busy > 2*c.srv.maxRequests():
 		return 0, &ProtocolError{fmt.Sprintf("%d requests at once, and the refusals are not read", c.busy)}
-	case role != RoleResponder:
+	case q.role != RoleResponder && q.role != RoleAuthorizer:
 		return StatusUnknownRole, nil
 	case late, len(c.active) > c.srv.maxRequests(), total > int64(c.srv.maxReqs()):
 		return StatusOverloaded, nil
@@ -234,7 +236,13 @@ func (c *serverConn) run(q *serverRequest) error {
 	q.out.q = q
 	q.ctx, q.cancel = context.WithCancelCause(context.Background())
 	var body io.Reader = &q.stdin
-	if h, ok := c.r.peek(); ok && h.Type == TypeStdin && h.ID == q.id && h.ContentLength == 0 {
+	if q.role == RoleAuthorizer { // no STDIN belongs to it, not even its end (section 6.3)
+		if !slices.ContainsFunc(vars, func(v string) bool { return strings.HasPrefix(v, "FCGI_ROLE=") }) {
+			vars = append(vars, "FCGI_ROLE="+q.role.String()) // B42
+		}
+		vars = slices.DeleteFunc(vars, func(v string) bool { return strings.HasPrefix(v, "CONTENT_LENGTH=") })
+	}
+	if h, ok := c.r.peek(); q.role == RoleAuthorizer || ok && h.Type == TypeStdin && h.ID == q.id && h.ContentLength == 0 {
 		body = nil // as almost always, the end of STDIN came with the variables
 		q.stdin.finish()
 		c.settled(q)

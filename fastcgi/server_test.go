@@ -92,6 +92,8 @@ func (r *responder) Respond(ctx context.Context, req *cgi.Request) (*cgi.Respons
 	switch req.Path {
 	case "/hello":
 		return body(strings.NewReader("hello"))
+	case "/role":
+		return body(strings.NewReader(req.Env.Get("FCGI_ROLE") + " " + req.Env.Get("REMOTE_PASSWD")))
 	case "/echo":
 		if req.Body == nil {
 			return body(strings.NewReader("no body"))

@@ -58,6 +58,11 @@ type Transport struct {
 	// how libfcgi and php understand an abort (B33). Zero means a second.
 	AbortGrace time.Duration
 
+	// Abort has an ABORT_REQUEST record sent at the beginning of that time (FastCGI 1.0
+	// section 5.4), for applications that end the request on it; to libfcgi and php it
+	// is a protocol error.
+	Abort bool
+
 	Times cgi.Times // Header, Idle, Total and Stdin, as for a Program, from the moment the request is sent
 	Parse cgi.ParseLimits
 
@@ -179,6 +184,15 @@ func (t *Transport) Respond(ctx context.Context, req *cgi.Request) (*cgi.Respons
 		return nil, x.fail(err)
 	}
 	return resp, nil
+}
+
+// Renew has every request that is begun after it sent on a new connection: the unused
+// ones are closed now, the others when their exchange is over. It is for when whoever
+// accepts the connections has been replaced.
+func (t *Transport) Renew() {
+	if t.Start() == nil {
+		t.pool.renew()
+	}
 }
 
 // Close ends the waiting, closes the unused connections, and waits for what runs

@@ -118,7 +118,13 @@ func (x *exchange) drain() {
 	x.in.settled = true // the context is of no more interest
 	buf := drainBlocks.Get().(*[]byte)
 	defer drainBlocks.Put(buf)
-	for until := time.Now().Add(x.t.abortGrace()); ; {
+	until := time.Now().Add(x.t.abortGrace())
+	if x.t.Abort && x.c != nil && !x.in.ended {
+		_ = x.c.SetWriteDeadline(until)
+		_, _ = x.c.Write(AppendAbortRequest(nil, requestID)) // if it fails, so will reading
+		_ = x.c.SetWriteDeadline(time.Time{})
+	}
+	for {
 		left := time.Until(until)
 		if left <= 0 {
 			break

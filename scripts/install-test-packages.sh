@@ -19,6 +19,7 @@ nginx TestIntegration: nginx in front; TestInsteadOfFcgiwrap
 apache2-bin TestIntegration: Apache in front
 lighttpd TestIntegration: lighttpd in front
 haproxy TestIntegration: HAProxy in front
+caddy TestIntegration: Caddy in front
 libfcgi-dev TestResponders, TestAuthorizer, TestFilter, TestWorkersKilled; fastcgi: programs in C
 libfcgi-bin fastcgi: cgi-fcgi
 libfcgi-perl TestResponders: FCGI.pm; TestPlackSuite
