@@ -98,7 +98,8 @@ type Account struct {
 
 	Pid      int // process that answered; 0 when none did
 	Exit     process.Exit
-	HaveExit bool // Exit is known
+	HaveExit bool   // Exit is known
+	How      string // process.Process.How: "warm: …", "cold: …", or ""
 
 	Queued    time.Duration // waiting for a turn
 	Spawn     time.Duration // starting the process

@@ -24,6 +24,49 @@ import (
 // spawner is one for all tests: an Exec takes every orphan for its own.
 var spawner = &process.Exec{Tag: "UNIQUE_ID"}
 
+// through is what programs are started by: spawner, or in a test that is run both
+// ways a Warm in front of it.
+var through process.Spawner = spawner
+
+// warm has the shell run what says that it is Python's. It is closed with spawner.
+var warm = sync.OnceValues(func() (*process.Warm, error) {
+	text, err := os.ReadFile("../process/testdata/forkserver.py")
+	server := strings.Replace(string(text), "run(*work", "shell(*work", 1)
+	return &process.Warm{Cold: spawner, Servers: map[string][]byte{"python": []byte(server)}, Patience: patience}, err
+})
+
+const python = "/usr/bin/python3"
+
+// eachWay runs f with processes that are executed, and with processes that are forked
+// by a helper.
+func eachWay(t *testing.T, f func(t *testing.T)) {
+	t.Run("exec", f)
+	t.Run("warm", func(t *testing.T) {
+		if _, err := os.Stat(python); err != nil {
+			t.Skip("NOT TESTED: no " + python)
+		}
+		w, err := warm()
+		if err != nil {
+			t.Fatal(err)
+		}
+		through = always{w.With(process.WarmOptions{Mode: process.WarmOn})}
+		defer func() { through = spawner }()
+		f(t)
+	})
+}
+
+// always fails where a process is not warm.
+type always struct{ process.Spawner }
+
+func (a always) Spawn(ctx context.Context, c *process.Command) (*process.Process, error) {
+	p, err := a.Spawner.Spawn(ctx, c)
+	if err == nil && !strings.HasPrefix(p.How, "warm: ") {
+		p.End()
+		return nil, &process.StartError{Path: c.Path, Reason: p.How}
+	}
+	return p, err
+}
+
 // patience bounds every wait for what must happen; no test measures it.
 const patience = 20 * time.Second
 
@@ -41,6 +84,9 @@ func TestMain(m *testing.M) {
 	ignore := goleak.IgnoreCurrent()
 	before := descriptors()
 	code := m.Run()
+	if w, _ := warm(); w != nil {
+		_ = w.Close()
+	}
 	if err := spawner.Close(); err != nil {
 		fmt.Fprintln(os.Stderr, "spawner:", err)
 		code = 1
@@ -128,7 +174,11 @@ func eventually(cond func() bool) bool {
 func shell(t testing.TB, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "test.cgi")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text), 0o755); err != nil {
+	interpreter := "/bin/sh"
+	if through != spawner {
+		interpreter = python
+	}
+	if err := os.WriteFile(path, []byte("#!"+interpreter+"\n"+text), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -157,7 +207,7 @@ func program(t testing.TB, path string) (*cgi.Program, *logged) {
 	t.Helper()
 	log := new(logged)
 	return &cgi.Program{
-		Path: path, Spawner: spawner, Log: slog.New(slog.NewTextHandler(log, nil)),
+		Path: path, Spawner: through, Log: slog.New(slog.NewTextHandler(log, nil)),
 		Times: cgi.Times{Linger: 300 * time.Millisecond, Grace: 300 * time.Millisecond, Total: time.Minute},
 	}, log
 }

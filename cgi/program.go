@@ -182,7 +182,7 @@ func (r *run) start(ctx context.Context) error {
 	for _, p := range opened {
 		_ = p.Theirs.Close()
 	}
-	r.account.Pid, r.account.Spawn = r.proc.Pid, r.proc.Took
+	r.account.Pid, r.account.Spawn, r.account.How = r.proc.Pid, r.proc.Took, r.proc.How
 	r.follow(ctx, stdout.Ours, stderr.Ours, feed)
 	return nil
 }

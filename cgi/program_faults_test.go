@@ -23,7 +23,9 @@ const (
 // TestProgramFaults is the misbehaviour of programs, and the sentence for each. Each
 // is asked twice, the second time as a program that lives on for longer than the
 // first phase of waiting; and the spawner must be idle after each.
-func TestProgramFaults(t *testing.T) {
+func TestProgramFaults(t *testing.T) { eachWay(t, testProgramFaults) }
+
+func testProgramFaults(t *testing.T) {
 	rows := []struct {
 		name, script string
 		set          func(p *cgi.Program)
@@ -115,7 +117,9 @@ func works(t *testing.T) {
 }
 
 // TestProgramSurvives is what programs do that is no fault of their response.
-func TestProgramSurvives(t *testing.T) {
+func TestProgramSurvives(t *testing.T) { eachWay(t, testProgramSurvives) }
+
+func testProgramSurvives(t *testing.T) {
 	mib := strings.Repeat("x", 1<<20)
 	long := strings.Repeat("v", 60<<10)
 	rows := []struct {
@@ -164,7 +168,9 @@ func TestProgramSurvives(t *testing.T) {
 
 // TestProgramFinishesAfterLength: a program whose response has a length may go on
 // when it has given it, as one without a length may; its end is accounted for.
-func TestProgramFinishesAfterLength(t *testing.T) {
+func TestProgramFinishesAfterLength(t *testing.T) { eachWay(t, testProgramFinishesAfterLength) }
+
+func testProgramFinishesAfterLength(t *testing.T) {
 	for _, phase := range []string{"", slow} {
 		mark := filepath.Join(t.TempDir(), "mark")
 		p, log := program(t, shell(t, phase+`printf 'Content-Type: text/plain\nContent-Length: 2\n\nok'; sleep 0.1; echo done >`+mark+`; exit 5`))
@@ -186,7 +192,9 @@ func TestProgramFinishesAfterLength(t *testing.T) {
 }
 
 // TestProgramClientGone (A102).
-func TestProgramClientGone(t *testing.T) {
+func TestProgramClientGone(t *testing.T) { eachWay(t, testProgramClientGone) }
+
+func testProgramClientGone(t *testing.T) {
 	rows := []struct {
 		name   string
 		anyway bool
@@ -244,7 +252,9 @@ func TestProgramClientGone(t *testing.T) {
 }
 
 // TestProgramStdinStall: a program that reads slowly is none that does not read.
-func TestProgramStdinStall(t *testing.T) {
+func TestProgramStdinStall(t *testing.T) { eachWay(t, testProgramStdinStall) }
+
+func testProgramStdinStall(t *testing.T) {
 	body := strings.Repeat("x", 512<<10)
 	t.Run("never reads", func(t *testing.T) {
 		p, _ := program(t, shell(t, `sleep 0.6; `+okHeader+`wc -c`))
@@ -267,7 +277,9 @@ func TestProgramStdinStall(t *testing.T) {
 
 // TestProgramBodyTimeout: the client's body that does not come in time has a status
 // of its own.
-func TestProgramBodyTimeout(t *testing.T) {
+func TestProgramBodyTimeout(t *testing.T) { eachWay(t, testProgramBodyTimeout) }
+
+func testProgramBodyTimeout(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer ours.Close()
 	defer theirs.Close()
@@ -283,7 +295,9 @@ func TestProgramBodyTimeout(t *testing.T) {
 
 // TestProgramIdleAfterExit: once it has ended, silence is the end, not a time-out,
 // even where idle_timeout is the shorter of the two.
-func TestProgramIdleAfterExit(t *testing.T) {
+func TestProgramIdleAfterExit(t *testing.T) { eachWay(t, testProgramIdleAfterExit) }
+
+func testProgramIdleAfterExit(t *testing.T) {
 	p, _ := program(t, shell(t, okHeader+`printf ok; sleep 60 & sleep 0.1`))
 	p.Times.Idle, p.Times.Linger = 300*time.Millisecond, 3*time.Second
 	if _, body, err := answer(t, p, request("GET", "")); err != nil || body != "ok" {
@@ -293,7 +307,9 @@ func TestProgramIdleAfterExit(t *testing.T) {
 
 // TestProgramLingersOnce: a child that holds both outputs holds up the end of the
 // response for one linger, not for one each (A99).
-func TestProgramLingersOnce(t *testing.T) {
+func TestProgramLingersOnce(t *testing.T) { eachWay(t, testProgramLingersOnce) }
+
+func testProgramLingersOnce(t *testing.T) {
 	p, _ := program(t, shell(t, okHeader+`printf ok; sleep 60 & sleep 0.1`))
 	p.Times.Linger = 2 * time.Second
 	begun := time.Now()
@@ -306,7 +322,9 @@ func TestProgramLingersOnce(t *testing.T) {
 }
 
 // TestProgramMemoryBound: endless output without a header costs little.
-func TestProgramMemoryBound(t *testing.T) {
+func TestProgramMemoryBound(t *testing.T) { eachWay(t, testProgramMemoryBound) }
+
+func testProgramMemoryBound(t *testing.T) {
 	p, _ := program(t, shell(t, `exec tr '\0' a </dev/zero`))
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

@@ -132,7 +132,9 @@ func TestProgramRefused(t *testing.T) {
 	}
 }
 
-func TestProgramCancelledBeforeStart(t *testing.T) {
+func TestProgramCancelledBeforeStart(t *testing.T) { eachWay(t, testProgramCancelledBeforeStart) }
+
+func testProgramCancelledBeforeStart(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	p, _ := program(t, shell(t, `sleep 60`))
@@ -142,7 +144,9 @@ func TestProgramCancelledBeforeStart(t *testing.T) {
 }
 
 // TestProgramAccount is what a log gets to know.
-func TestProgramAccount(t *testing.T) {
+func TestProgramAccount(t *testing.T) { eachWay(t, testProgramAccount) }
+
+func testProgramAccount(t *testing.T) {
 	p, log := program(t, shell(t, `printf 'odd\033[1m\nforged\r\n' >&2; `+okHeader+`echo x; exit 3`))
 	req := request("GET", "")
 	var heard strings.Builder
@@ -153,6 +157,9 @@ func TestProgramAccount(t *testing.T) {
 	a := req.Account
 	if a.Pid == 0 || !a.HaveExit || a.Exit.Code != 3 || a.Script != p.Path || a.FirstByte <= 0 || a.Failure != nil {
 		t.Errorf("account %+v", a)
+	}
+	if isWarm := strings.HasPrefix(a.How, "warm: "); isWarm != (through != spawner) {
+		t.Errorf("account's How is %q", a.How)
 	}
 	if heard.String() != "odd\x1b[1m\nforged\r\n" {
 		t.Errorf("the request's Stderr got %q", heard.String())
@@ -170,7 +177,9 @@ func TestProgramAccount(t *testing.T) {
 	}
 }
 
-func TestProgramInterim(t *testing.T) { // A86
+func TestProgramInterim(t *testing.T) { eachWay(t, testProgramInterim) } // A86
+
+func testProgramInterim(t *testing.T) {
 	script := `printf 'Status: 103\nLink: </a>\n\n'; ` + okHeader + `printf ok`
 	for _, row := range []struct {
 		name           string
@@ -201,7 +210,9 @@ func TestProgramInterim(t *testing.T) { // A86
 }
 
 // TestProgramKeepsChildren (F39): a process that is left behind lives on when it may.
-func TestProgramKeepsChildren(t *testing.T) {
+func TestProgramKeepsChildren(t *testing.T) { eachWay(t, testProgramKeepsChildren) }
+
+func testProgramKeepsChildren(t *testing.T) {
 	for _, keep := range []bool{false, true} {
 		dir := t.TempDir()
 		began, mark := filepath.Join(dir, "began"), filepath.Join(dir, "mark")

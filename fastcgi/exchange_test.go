@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -707,5 +708,37 @@ func TestRefused(t *testing.T) {
 		if e := wantError(t, err, cgi.StartFailed, c.words); e.StatusCode() != 502 {
 			t.Errorf("status %d", e.StatusCode())
 		}
+	}
+}
+
+// B33, B67: an application that heeds it is told that the client has gone, once.
+func TestAbort(t *testing.T) {
+	told := make(chan string, 1)
+	a := application(t, func(p *peer) {
+		if p.next() == nil {
+			return
+		}
+		p.say(stdout("Content-Type: text/plain\r\n\r\nbegin"))
+		h, err := p.r.Next()
+		told <- fmt.Sprintf("%v of request %d, %d bytes, %v", h.Type, h.ID, h.ContentLength, err)
+		p.say(endOK)
+		for p.next() != nil {
+			p.say(page("next"))
+		}
+	})
+	tr, _ := transport(t, func(tr *fastcgi.Transport) { tr.Abort, tr.AbortGrace = true, time.Minute }, a.address)
+	ctx, cancel := context.WithCancel(context.Background())
+	resp, err := tr.Respond(ctx, ask("GET", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	_ = resp.Close()
+	if got, want := <-told, "ABORT_REQUEST of request 1, 0 bytes, <nil>"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	wantPage(t, tr, ask("GET", ""), "next")
+	if n := a.accepts.Load(); n != 1 {
+		t.Errorf("%d connections, want the one used again", n)
 	}
 }

@@ -61,7 +61,8 @@ type Exec struct {
 
 	mu      sync.Mutex
 	live    map[int]*child
-	seq     uint64 // of the child started last
+	adopted map[int]*child // see adopt
+	seq     uint64         // of the child started last
 	closed  bool
 	begun   uint64          // forks
 	forking map[uint64]bool // those under way, by number
@@ -75,8 +76,10 @@ type child struct {
 	keep bool
 	tag  string
 	leaf *leaf
-	rss0 int64 // our own largest resident set when it was started
-	seq  uint64
+
+	aside bool  // see Command
+	rss0  int64 // our own largest resident set when it was started
+	seq   uint64
 
 	watched  atomic.Bool
 	released atomic.Bool // nothing it leaves behind is to live on, but for keep
@@ -91,6 +94,7 @@ var ErrClosed = errors.New("process: spawner is closed")
 func (e *Exec) init() error {
 	e.once.Do(func() {
 		e.live = make(map[int]*child)
+		e.adopted = make(map[int]*child)
 		e.forking = make(map[uint64]bool)
 		n := e.Starts
 		if n <= 0 {
@@ -137,7 +141,7 @@ func (e *Exec) Spawn(ctx context.Context, c *Command) (*Process, error) {
 	}
 	defer func() { <-e.starts }()
 
-	ch := &child{e: e, keep: c.KeepChildren, tag: tagOf(c.Env, e.Tag)}
+	ch := &child{e: e, keep: c.KeepChildren, tag: tagOf(c.Env, e.Tag), aside: c.aside}
 	if err := ch.start(c, begun); err != nil {
 		return nil, err
 	}
@@ -176,6 +180,9 @@ func (ch *child) fork(c *Command, begun time.Time) error {
 	attr := syscall.ProcAttr{
 		Dir: c.Dir, Env: c.Env, Sys: &sys,
 		Files: []uintptr{ch.e.file(c.Stdin), ch.e.file(c.Stdout), ch.e.file(c.Stderr)},
+	}
+	for _, f := range c.Files {
+		attr.Files = append(attr.Files, ch.e.file(f))
 	}
 	if attr.Dir == "" {
 		attr.Dir = "/"
@@ -250,6 +257,10 @@ func (e *Exec) endFork(n uint64) {
 func (e *Exec) enlist(ch *child) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.enlistLocked(ch)
+}
+
+func (e *Exec) enlistLocked(ch *child) {
 	if len(e.live) == 0 {
 		e.orphans.poke() // from now on it has to look now and then
 	}
@@ -477,9 +488,22 @@ func (e *Exec) Kill() {
 	}
 }
 
-// Live tells how many processes Exec has that are not gone.
+// Live tells how many processes Exec has that are not gone, a Warm's helpers left out.
 func (e *Exec) Live() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return len(e.live)
+	n := 0
+	for _, ch := range e.live {
+		if !ch.aside {
+			n++
+		}
+	}
+	return n
+}
+
+// busy reports whether any process is not gone.
+func (e *Exec) busy() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.live) > 0
 }

@@ -58,9 +58,10 @@ func TestEnvironmentDirArgs(t *testing.T) {
 
 // F33: /dev/null for what is not given, and no terminal. The session and the
 // group are the process's own.
-func TestFilesAndSession(t *testing.T) {
-	e := open(t, &process.Exec{})
-	p, out := spawnOut(t, e, sh(`for n in 0 2; do readlink /proc/$$/fd/$n; done
+func TestFilesAndSession(t *testing.T) { eachWay(t, "", testFilesAndSession) }
+
+func testFilesAndSession(t *testing.T, w way) {
+	p, out := spawnOut(t, w, w.sh(t, `for n in 0 2; do readlink /proc/$$/fd/$n; done
 		echo x >&2 && read x; echo "read $?"
 		cut -d ' ' -f 5-8 /proc/$$/stat
 		(: </dev/tty) 2>/dev/null; echo "tty $?"`))
@@ -76,16 +77,16 @@ func TestFilesAndSession(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, w, err := os.Pipe()
+	r, wr, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	c := sh("echo oops >&2; for n in 0 1; do x=$(readlink /proc/$$/fd/$n); echo $x >&2; done")
-	c.Stdin, c.Stdout, c.Stderr = null, null, w
-	spawn(t, e, c)
+	c := w.sh(t, "echo oops >&2; for n in 0 1; do x=$(readlink /proc/$$/fd/$n); echo $x >&2; done")
+	c.Stdin, c.Stdout, c.Stderr = null, null, wr
+	spawn(t, w, c)
 	null.Close() // at any time after Spawn has returned
-	w.Close()
+	wr.Close()
 	if got := (output{t, r}).rest(); got != "oops\n/dev/null\n/dev/null\n" {
 		t.Errorf("got %q", got)
 	}

@@ -38,8 +38,10 @@ func host(t *testing.T, files []*os.File, name string, args ...string) string {
 }
 
 // F32: descriptors 0, 1 and 2, while others come and go in this process.
-func TestDescriptorsParallel(t *testing.T) {
-	e := open(t, &process.Exec{})
+func TestDescriptorsParallel(t *testing.T) { eachWay(t, "", testDescriptorsParallel) }
+
+func testDescriptorsParallel(t *testing.T, w way) {
+	script := w.sh(t, listFDs)
 	var wg, noise sync.WaitGroup
 	stop := make(chan struct{})
 	for range 2 {
@@ -50,15 +52,15 @@ func TestDescriptorsParallel(t *testing.T) {
 					return
 				default:
 				}
-				if r, w, err := os.Pipe(); err == nil {
+				if r, wr, err := os.Pipe(); err == nil {
 					r.Close()
-					w.Close()
+					wr.Close()
 				}
 			}
 		})
 	}
 	for range 100 {
-		p, out := spawnOut(t, e, sh(listFDs))
+		p, out := spawnOut(t, w, script)
 		wg.Go(func() {
 			if got := out.rest(); got != "0\n1\n2\n" {
 				t.Errorf("descriptors are %q", got)
@@ -90,9 +92,10 @@ const signals = `grep -E "^(SigBlk|SigIgn)" /proc/self/status`
 const noSignals = "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n"
 
 // F31: no signal is blocked or ignored.
-func TestSignals(t *testing.T) {
-	e := open(t, &process.Exec{})
-	if got, _ := run(t, e, sh("exec "+signals)); got != noSignals {
+func TestSignals(t *testing.T) { eachWay(t, "", testSignals) }
+
+func testSignals(t *testing.T, w way) {
+	if got, _ := run(t, w, w.sh(t, "exec "+signals)); got != noSignals {
 		t.Errorf("got %q, want %q", got, noSignals)
 	}
 }
@@ -116,8 +119,9 @@ func TestSignalsBlocked(t *testing.T) {
 }
 
 // F34: the address space, from the program's first instruction on.
-func TestLimitMemory(t *testing.T) {
-	e := open(t, &process.Exec{})
+func TestLimitMemory(t *testing.T) { eachWay(t, "", testLimitMemory) }
+
+func testLimitMemory(t *testing.T, w way) {
 	for _, test := range []struct {
 		name   string
 		memory int64
@@ -125,16 +129,16 @@ func TestLimitMemory(t *testing.T) {
 	}{{"none", 0, "unlimited\n"}, {"64 MiB", 64 << 20, "65536\n"}} {
 		t.Run(test.name, func(t *testing.T) {
 			for range 20 {
-				c := sh("ulimit -v")
+				c := w.sh(t, "ulimit -v")
 				c.Limits.Memory = test.memory
-				got, exit := run(t, e, c)
+				got, exit := run(t, w, c)
 				if got != test.want || !exit.Success() {
 					t.Fatalf("got %q, %v, want %q", got, exit, test.want)
 				}
 			}
-			c := sh("x=aaaaaaaa; while [ ${#x} -lt 134217728 ]; do x=$x$x; done; echo has it")
+			c := w.sh(t, "x=aaaaaaaa; while [ ${#x} -lt 134217728 ]; do x=$x$x; done; echo has it")
 			c.Limits.Memory = test.memory
-			if _, exit := run(t, e, c); exit.Success() != (test.memory == 0) {
+			if _, exit := run(t, w, c); exit.Success() != (test.memory == 0) {
 				t.Errorf("got %v", exit)
 			}
 		})
@@ -165,11 +169,12 @@ func TestLimitSetID(t *testing.T) {
 }
 
 // F34: the processor time.
-func TestLimitCPU(t *testing.T) {
-	e := open(t, &process.Exec{})
-	c := sh("while :; do :; done")
+func TestLimitCPU(t *testing.T) { eachWay(t, "", testLimitCPU) }
+
+func testLimitCPU(t *testing.T, w way) {
+	c := w.sh(t, "while :; do :; done")
 	c.Limits.CPU = 300 * time.Millisecond // rounded up
-	p := spawn(t, e, c)
+	p := spawn(t, w, c)
 	exit := exitOf(t, p)
 	if exit.Signal != syscall.SIGXCPU {
 		t.Errorf("got %v, want SIGXCPU", exit)

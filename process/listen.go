@@ -140,14 +140,9 @@ func (wk *worker) checkOwner(c net.Conn) error {
 	return nil
 }
 
-// awaitListening connects until it succeeds, the program ends or StartTimeout is over.
-func (wk *worker) awaitListening(ctx context.Context) (net.Conn, error) {
-	most := wk.w.StartTimeout
-	if most <= 0 {
-		most = DefaultStartTimeout
-	}
-	ctx, cancel := context.WithTimeout(ctx, most)
-	defer cancel()
+// awaitListening connects until it succeeds, the program ends or ctx is done, which
+// it is after most.
+func (wk *worker) awaitListening(ctx context.Context, most time.Duration) (net.Conn, error) {
 	exited := wk.p.Exited()
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		c, err := wk.connect(ctx)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,6 +29,9 @@ const patience = 20 * time.Second
 func TestMain(m *testing.M) {
 	if name, ok := strings.CutPrefix(os.Args[0], "fake:"); ok {
 		syscall.Exit(fakes[name](os.Args[1:])) // os.Exit has the race detector sleep for a second
+	}
+	if name := filepath.Base(os.Args[0]); name == "python3" || name == "perl" {
+		syscall.Exit(fakeInterpreter())
 	}
 	flag.Parse()
 	r, w, err := os.Pipe() // has the runtime open its poller
@@ -94,6 +98,11 @@ func children(pid int) (pids []int) {
 	return pids
 }
 
+// zombies lists the children that nobody has reaped.
+func zombies() []int {
+	return slices.DeleteFunc(children(os.Getpid()), func(pid int) bool { return state(pid) != 'Z' })
+}
+
 // state is the letter of proc(5) for the state of a process, 'X' when it is gone.
 func state(pid int) byte {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -135,7 +144,7 @@ func open(t testing.TB, e *process.Exec) *process.Exec {
 }
 
 // spawn starts c and ends it when the test is over.
-func spawn(t testing.TB, e *process.Exec, c *process.Command) *process.Process {
+func spawn(t testing.TB, e process.Spawner, c *process.Command) *process.Process {
 	t.Helper()
 	p, err := e.Spawn(context.Background(), c)
 	if err != nil {
@@ -153,7 +162,7 @@ type output struct {
 
 // spawnOut is spawn with a pipe at the process's standard output. Its end is
 // reached when the last that holds it is gone.
-func spawnOut(t testing.TB, e *process.Exec, c *process.Command) (*process.Process, output) {
+func spawnOut(t testing.TB, e process.Spawner, c *process.Command) (*process.Process, output) {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -223,7 +232,7 @@ func exitOf(t testing.TB, p *process.Process) process.Exit {
 }
 
 // run starts c, and returns its output and how it ended.
-func run(t testing.TB, e *process.Exec, c *process.Command) (string, process.Exit) {
+func run(t testing.TB, e process.Spawner, c *process.Command) (string, process.Exit) {
 	t.Helper()
 	p, out := spawnOut(t, e, c)
 	text := out.rest()

@@ -105,7 +105,7 @@ func (o *orphans) run() {
 		switch {
 		case pending:
 			o.poke()
-		case len(o.seen) > 0 || o.e.Live() > 0:
+		case len(o.seen) > 0 || o.e.busy():
 			again.Reset(idleEvery)
 		}
 	}
@@ -265,7 +265,7 @@ func strangers() (map[int]bool, error) {
 type living struct {
 	tags    map[string]*child
 	leaders map[int]*child // by pid
-	oldest  uint64         // number of the process started first, or the next to be given
+	oldest  uint64         // number of the process started first that may leave orphans, or the next to be given
 	begun   uint64         // forks so far
 	forking uint64         // the first of those under way, or the next to begin
 }
@@ -279,7 +279,14 @@ func (o *orphans) living(pids map[int]bool) living {
 	for pid, ch := range e.live {
 		delete(pids, pid)
 		l.tags[ch.tag] = ch
-		l.oldest = min(l.oldest, ch.seq)
+		if !ch.aside {
+			l.oldest = min(l.oldest, ch.seq)
+		}
+	}
+	for pid := range e.adopted {
+		if !e.closed {
+			delete(pids, pid)
+		}
 	}
 	for n := range e.forking {
 		l.forking = min(l.forking, n)

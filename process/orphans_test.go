@@ -3,6 +3,7 @@ package process_test
 import (
 	"context"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,7 +15,7 @@ import (
 )
 
 // spawnErr is spawnOut for the standard error.
-func spawnErr(t testing.TB, e *process.Exec, c *process.Command) (*process.Process, output) {
+func spawnErr(t testing.TB, e process.Spawner, c *process.Command) (*process.Process, output) {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -27,7 +28,9 @@ func spawnErr(t testing.TB, e *process.Exec, c *process.Command) (*process.Proce
 	return spawn(t, e, &with), output{t, r}
 }
 
-func TestGrandchildren(t *testing.T) {
+func TestGrandchildren(t *testing.T) { eachWay(t, "", testGrandchildren) }
+
+func testGrandchildren(t *testing.T, w way) {
 	tests := []struct {
 		name, script string
 		grace        time.Duration
@@ -39,10 +42,9 @@ func TestGrandchildren(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			e := open(t, &process.Exec{})
-			c := sh(test.script)
+			c := w.sh(t, test.script)
 			c.Grace = test.grace
-			p, out := spawnOut(t, e, c)
+			p, out := spawnOut(t, w, c)
 			out.line()
 			exitOf(t, p)
 			p.End()
@@ -266,16 +268,18 @@ func TestZombieOfDaemon(t *testing.T) {
 }
 
 // F37: no zombie is left of many that fork twice.
-func TestZombies(t *testing.T) {
-	e := open(t, &process.Exec{Tag: "ID"})
+func TestZombies(t *testing.T) { eachWay(t, "ID", testZombies) }
+
+func testZombies(t *testing.T, w way) {
 	var wg sync.WaitGroup
 	next := make(chan int)
+	script := w.sh(t, "((:) & (:) &) & exit 0")
 	for range 4 {
 		wg.Go(func() {
 			for n := range next {
-				c := sh("((:) & (:) &) & exit 0")
-				c.Env = append(c.Env, "ID="+strconv.Itoa(n))
-				p, err := e.Spawn(context.Background(), c)
+				c := *script
+				c.Env = append(slices.Clip(c.Env), "ID="+strconv.Itoa(n))
+				p, err := w.Spawn(context.Background(), &c)
 				if err != nil {
 					t.Errorf("Spawn: %v", err)
 					continue
@@ -291,7 +295,7 @@ func TestZombies(t *testing.T) {
 	}
 	close(next)
 	wg.Wait()
-	until(t, "no zombies", func() bool { return len(children(os.Getpid())) == 0 })
+	until(t, "no zombies", func() bool { return len(zombies()) == 0 })
 }
 
 // Close ends the orphans as well, with SIGKILL.

@@ -100,13 +100,13 @@ func (w *Workers) fill(now time.Time) {
 		w.begin(now)
 	}
 	if wait := w.back.wait(now); wait > 0 && len(w.waiting) > 0 && w.active() == 0 {
-		w.fail(&DownError{Name: w.name(), How: w.last, After: wait})
+		w.fail(&DownError{Name: w.name(), How: w.last, After: wait, Exit: w.exit, Stderr: w.tail})
 	}
 }
 
 // wants reports whether another worker is to be started now.
 func (w *Workers) wants(now time.Time) bool {
-	if w.closed || w.back.wait(now) > 0 || len(w.all) >= 2*w.max() {
+	if w.closed || w.back.wait(now) > 0 || len(w.all)-w.left() >= 2*w.max() {
 		return false
 	}
 	active, begun := 0, 0

@@ -27,8 +27,12 @@ type Command struct {
 
 	// The three standard files. They are the caller's to close, at any time
 	// after Spawn has returned; nil means /dev/null. No other descriptor
-	// reaches the process.
+	// reaches the process, but for Files.
 	Stdin, Stdout, Stderr *os.File
+
+	// Files become the descriptors from 3 on. They are for helpers that speak
+	// with this process; a *Warm starts such a command cold.
+	Files []*os.File
 
 	Limits Limits
 
@@ -44,6 +48,10 @@ type Command struct {
 	// otherwise Process.End ends them. An Exec knows the kept by its Tag:
 	// it spares those that have it in their environment still.
 	KeepChildren bool
+
+	// aside marks a helper that runs beside the requests and is no orphan's
+	// parent.
+	aside bool
 }
 
 // User is the identity of a process, by numbers.
@@ -76,6 +84,11 @@ type Process struct {
 	Pid   int
 	Start time.Time     // when it was asked for
 	Took  time.Duration // how long the start took, waiting for a turn included
+
+	// How tells how a *Warm has started it: "warm: " and the interpreter, or
+	// "cold: " and why. Elsewhere it is "". It is not to be changed once Spawn
+	// has returned.
+	How string
 
 	host   host
 	grace  time.Duration

@@ -21,6 +21,11 @@ type StartError struct {
 	Path   string
 	Reason string
 	Err    error
+
+	// Of a worker that ran but did not begin to serve: how it ended, and the end of
+	// what it wrote to its standard error, 4 KiB at most. Exit is nil for all others.
+	Exit   *Exit
+	Stderr string
 }
 
 func (e *StartError) Error() string {

@@ -42,6 +42,9 @@ type worker struct {
 	read    chan struct{} // closed when its standard error has been read to the end
 	weighed atomic.Int64  // when its memory was looked at, in Unix nanoseconds
 
+	held   heldLines
+	cancel context.CancelFunc // gives up its start
+
 	p *Process // nil until it is started
 
 	state    workerState
@@ -52,6 +55,7 @@ type worker struct {
 	cause    string    // why it is retired
 	deaf     bool      // it has refused a connection
 	dying    bool      // it will be dead in a moment, or is to be stopped then
+	replaced bool      // by Replace
 }
 
 // hasEnded reports whether the process has, which run may not know yet. mu is held.
@@ -67,11 +71,15 @@ func (wk *worker) hasEnded() bool {
 func (w *Workers) begin(now time.Time) {
 	w.number++
 	wk := &worker{w: w, number: w.number, started: now, most: w.most(), read: make(chan struct{})}
-	wk.errs.Line = func(line string) {
-		w.log().Warn("stderr", "worker", w.name(), "pid", wk.p.Pid, "line", line)
-	}
+	wk.held.on = w.Ready != nil
+	wk.errs.Line = func(line string) { wk.logLines(wk.held.add(line)) }
+	ctx, cancel := context.WithCancel(w.life)
+	wk.cancel = cancel
 	w.all = append(w.all, wk)
-	w.wg.Go(wk.run)
+	w.wg.Go(func() {
+		defer cancel()
+		wk.run(ctx)
+	})
 }
 
 // most is MaxRequests for one worker, with its jitter.
@@ -83,10 +91,13 @@ func (w *Workers) most() int {
 	return n - n/10 + mrand.IntN(2*(n/10)+1)
 }
 
-// run is the whole life of a worker.
-func (wk *worker) run() {
+// run is the whole life of a worker, whose start ends with ctx.
+func (wk *worker) run(ctx context.Context) {
 	w := wk.w
-	conn, err := wk.start(w.life)
+	conn, err := wk.start(ctx)
+	if err == nil {
+		wk.logLines(wk.held.end())
+	}
 	w.mu.Lock()
 	if err == nil {
 		conn = wk.ready(conn)
@@ -100,7 +111,7 @@ func (wk *worker) run() {
 		w.remove(wk)
 		return
 	}
-	if err != nil {
+	if _, ended := wk.p.Exit(); err != nil && !ended {
 		wk.p.Stop("it did not start: " + err.Error())
 	}
 	<-wk.p.Exited()
@@ -114,20 +125,24 @@ func (wk *worker) run() {
 // returned when nobody wants it. mu is held.
 func (wk *worker) ready(conn net.Conn) net.Conn {
 	w := wk.w
-	if w.closed {
-		wk.state, wk.cause = retired, "the server stops"
+	if w.closed || wk.replaced {
+		if !wk.replaced {
+			wk.cause = "the server stops"
+		}
+		wk.state = retired
 		wk.stop()
 		return conn
 	}
 	w.stamp++
+	w.shown = ""
 	wk.state, wk.stamp, wk.since = ready, w.stamp, time.Now()
 	conn = w.offer(wk, conn)
 	w.lookBy(wk.since.Add(min(w.idle(), settled)))
 	return conn
 }
 
-// start starts the process. A program that listens by itself is waited for, and
-// the connection that shows it is returned.
+// start starts the process. A program that listens by itself, or has to be ready, is
+// waited for, and the connection that shows it is returned.
 func (wk *worker) start(ctx context.Context) (net.Conn, error) {
 	w := wk.w
 	ln, err := wk.listen()
@@ -160,8 +175,8 @@ func (wk *worker) start(ctx context.Context) (net.Conn, error) {
 	w.log().Debug("worker started", "worker", w.name(), "pid", p.Pid)
 	wk.stderr = File(pipe.Ours)
 	w.wg.Go(wk.readStderr)
-	if w.listensItself() {
-		return wk.awaitListening(ctx)
+	if w.listensItself() || w.Ready != nil {
+		return wk.awaitServing(ctx)
 	}
 	return nil, nil
 }
@@ -242,6 +257,7 @@ func (wk *worker) over(err error) {
 	if wk.p != nil {
 		wk.p.End()
 		line = wk.lastWords()
+		wk.showFailure()
 	}
 	wk.report(err)
 	if failure != "" {
@@ -257,7 +273,7 @@ func (wk *worker) brake(failure, line string, err error, begins bool) {
 		failure += fmt.Sprintf(", its last line on standard error was %q", line)
 	}
 	w.mu.Lock()
-	w.last = failure
+	w.last, w.exit, w.tail = failure, wk.exit(), wk.errs.Tail()
 	wait, failures := w.back.wait(time.Now()), w.back.failures
 	if err != nil && w.active() == 0 && wait <= 0 {
 		w.fail(wk.startError(failure, err))
@@ -276,7 +292,16 @@ func (wk *worker) startError(failure string, err error) error {
 	if se := (*StartError)(nil); errors.As(err, &se) || wk.p == nil {
 		return err
 	}
-	return &StartError{Path: wk.w.Command.Path, Reason: failure, Err: err}
+	return &StartError{Path: wk.w.Command.Path, Reason: failure, Err: err, Exit: wk.exit(), Stderr: wk.errs.Tail()}
+}
+
+// exit is how the process ended, nil if there was none.
+func (wk *worker) exit() *Exit {
+	if wk.p == nil {
+		return nil
+	}
+	exit, _ := wk.p.Exit()
+	return &exit
 }
 
 // failed says how a worker failed, "" when it did not: when it was told to end, or
@@ -286,7 +311,7 @@ func (wk *worker) startError(failure string, err error) error {
 func (wk *worker) failed(err error) string {
 	const early = 2 * time.Second
 	switch {
-	case wk.w.closed, wk.requests > 0:
+	case wk.w.closed, wk.replaced, wk.requests > 0:
 		return ""
 	case wk.p == nil:
 		return "could not be started: " + err.Error()
@@ -299,6 +324,9 @@ func (wk *worker) failed(err error) string {
 	case err != nil:
 		if exit.Success() {
 			how += " (perhaps to go on in the background, where it cannot be watched)"
+		}
+		if !wk.w.listensItself() {
+			return how + ", before it was ready"
 		}
 		return how + ", before it listened"
 	case wk.deaf && wk.p.Cause() != "":
@@ -325,7 +353,7 @@ func (wk *worker) lastWords() string {
 func (wk *worker) report(err error) {
 	w := wk.w
 	w.mu.Lock()
-	requests, closed := wk.requests, w.closed
+	requests, closed := wk.requests, w.closed || wk.replaced && err != nil
 	w.mu.Unlock()
 	if wk.p == nil {
 		if !closed {

@@ -59,9 +59,17 @@ type Workers struct {
 	// exchange, at most every 100 ms, and every 5 s besides. Zero means any.
 	MaxMemory int64
 
-	// StartTimeout is how long a program may take until it listens by itself;
-	// zero means DefaultStartTimeout.
+	// StartTimeout is how long a program may take until it listens by itself, and
+	// until Ready is content; zero means DefaultStartTimeout.
 	StartTimeout time.Duration
+
+	// Ready, if not nil, says when a worker has begun to serve. It is given the
+	// first connection to it, on which it may ask something, and gets no deadline
+	// but ctx, which is done when the program ends as well: reads and writes then
+	// fail. Until it returns nil the worker is given nothing to do, and what it
+	// writes to its standard error is held back, up to 64 KiB; of workers that fail
+	// one after the other with the same words, the log has the first one's.
+	Ready func(ctx context.Context, conn net.Conn) error
 
 	// Dir is the folder in which a private folder for the sockets is made,
 	// which Close removes; "" means that of temporary files.
@@ -82,6 +90,9 @@ type Workers struct {
 	waiting []*waiter // Dials without a place, first come first; then no place is free
 	back    backoff
 	last    string // how the last failure came about
+	exit    *Exit  // of that worker; nil where it was not started
+	tail    string // the last lines that it wrote to its standard error
+	shown   string // all that it did, as the log has it
 	number  int    // of the worker begun last
 	stamp   uint64 // of the place freed last
 	look    time.Time
@@ -104,6 +115,9 @@ type DownError struct {
 	Name  string
 	How   string        // how the last worker ended, with the last line of its standard error
 	After time.Duration // until the next start
+	Exit  *Exit         // of the last worker; nil where it was not started
+	// Stderr is the end of the last worker's standard error, 4 KiB at most.
+	Stderr string
 }
 
 func (e *DownError) Error() string {
@@ -269,10 +283,11 @@ type WorkersStatus struct {
 	Started  int // processes that were started
 	Failures int // of them, those that did not start or died before their first request was over
 
-	// Down is how long no worker will be started, and Last how the last
-	// failure came about: "" when all is well.
-	Down time.Duration
-	Last string
+	// Down is how long no worker will be started, Last how the last failure came
+	// about, and Stderr the end of what that worker wrote to its standard error:
+	// "" when all is well.
+	Down         time.Duration
+	Last, Stderr string
 }
 
 // WorkerStatus is one worker.
@@ -292,7 +307,7 @@ func (w *Workers) Status() WorkersStatus {
 	s.Waiting = len(w.waiting)
 	s.Down = max(0, w.back.wait(time.Now()))
 	if w.back.failures > 0 {
-		s.Last = w.last
+		s.Last, s.Stderr = w.last, w.tail
 	}
 	for _, wk := range w.all {
 		one := WorkerStatus{State: wk.state.String(), Started: wk.started, Conns: wk.conns, Requests: wk.requests}
