@@ -192,7 +192,8 @@ func TestWorkersWait(t *testing.T) {
 		}
 	}
 	g.settles(1)
-	if s := g.Status(); s.Started != 1 || s.Waiting != 0 || s.Workers[0].Conns != 0 {
+	until(t, "the last connection is given back", func() bool { return g.Status().Workers[0].Conns == 0 })
+	if s := g.Status(); s.Started != 1 || s.Waiting != 0 {
 		t.Errorf("got %+v, want one process, without connections", s)
 	}
 }
