@@ -92,6 +92,9 @@ func (b *exactBody) read(p []byte, d time.Duration) (n int, err error) {
 		n, err = b.body.Read(p)
 	}
 	b.left -= int64(n)
+	if f, ok := b.body.(fulfilled); ok && b.left == 0 {
+		f.fulfil()
+	}
 	if err == io.EOF && b.left > 0 {
 		e := &Error{Kind: Truncated, Reason: fmt.Sprintf("its output ends %d bytes before the Content-Length that it declared", b.left)}
 		if f, ok := b.body.(failer); ok {
@@ -100,6 +103,16 @@ func (b *exactBody) read(p []byte, d time.Duration) (n int, err error) {
 		err = e
 	}
 	return n, err
+}
+
+// A fulfilled is told that it has given all that was declared.
+type fulfilled interface{ fulfil() }
+
+// fulfil implements fulfilled.
+func (b *restBody) fulfil() {
+	if f, ok := b.r.(fulfilled); ok {
+		f.fulfil()
+	}
 }
 
 // A failer is told what is wrong with what it gave, for its report.

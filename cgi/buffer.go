@@ -53,7 +53,7 @@ func (b *Buffer) Respond(ctx context.Context, req *Request) (*Response, error) {
 	}
 	return &Response{
 		Status: inner.Status, Reason: inner.Reason, Header: inner.Header, ContentLength: inner.ContentLength,
-		Raw: inner.Raw, Gone: inner.Gone, implied: inner.implied,
+		Raw: inner.Raw, Gone: inner.Gone, implied: inner.implied, satisfied: inner.satisfied,
 		Body: &aheadBody{b: b, inner: inner, cancel: cancel, begun: time.Now()},
 	}, nil
 }

@@ -135,6 +135,10 @@ type Response struct {
 	// sets it before Close.
 	Sent int64
 
+	// satisfied, if set, is called by a front whose client has all that it will get: it
+	// may go then without harm to the work, which still ends by itself.
+	satisfied func()
+
 	implied bool // Status is 302 because there was a Location and no Status
 
 	once    sync.Once

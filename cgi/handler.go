@@ -254,9 +254,14 @@ func (rw *responseWriter) write(resp *Response, software string) bool {
 	rw.w.WriteHeader(resp.Status)
 	switch {
 	case bodiless(rw.r.Method, resp.Status):
-		_ = rw.rc.Flush()                     // the client has all: it need not wait for the program's end
-		_, _ = io.Copy(io.Discard, resp.Body) // however it ends
-		rw.arm()
+		if resp.satisfied != nil {
+			resp.satisfied()
+		}
+		_ = rw.rc.Flush() // the client has all: it need not wait for the program's end
+		if resp.satisfied == nil {
+			_, _ = io.Copy(io.Discard, resp.Body) // however it ends
+			rw.arm()
+		}
 		return true
 	}
 	var whole bool

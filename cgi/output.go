@@ -47,6 +47,7 @@ type output struct {
 	proc  *process.Process
 	times *Times
 	close func() error // ends the run, once there is a response
+	freed func()       // the client may go from now on; set with close
 	whole bool         // the response is complete: what follows is nobody's
 
 	header atomic.Bool  // the header is complete
@@ -354,8 +355,16 @@ func (o *output) stoppedKind(cause string) Kind {
 	return Busy
 }
 
+// fulfil implements fulfilled: a client that leaves now, with all it was promised, does
+// not end the process, which may have more to do.
+func (o *output) fulfil() {
+	if o.freed != nil {
+		o.freed()
+	}
+}
+
 // closeWhole is Close when the response was given in full, by its own account: then
-// the process has the linger to end by itself, as it has at the end of its output.
+// the process may go on within its limits, with nobody to wait for it.
 func (o *output) closeWhole() error {
 	o.whole = true
 	return o.Close()

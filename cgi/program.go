@@ -258,6 +258,11 @@ func (r *run) response(ctx context.Context) (*Response, error) {
 	}
 	r.out.headerDone()
 	r.out.close = r.close
+	r.out.freed = func() { r.detach() }
+	resp.satisfied = func() {
+		r.out.whole = true
+		r.detach()
+	}
 	resp.Gone = r.proc.Gone()
 	return resp, nil
 }
@@ -282,10 +287,9 @@ func (r *run) fail(err error) *Error {
 // close ends a run that had a response; it is the close of the Response's body.
 func (r *run) close() error {
 	if r.out.whole && !r.out.ended() {
-		r.detach() // a client that has all may go
 		r.out.discard(r.p.Times.linger())
 	}
-	if r.p.FinishAnyway && !r.out.ended() && r.out.failure() == nil {
+	if (r.p.FinishAnyway || r.out.whole) && !r.out.ended() && r.out.failure() == nil {
 		r.finishAlone()
 		return nil
 	}

@@ -1,9 +1,13 @@
 package cgi_test
 
 import (
+	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -249,6 +253,44 @@ func testProgramClientGone(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestProgramGoesOn: a client that has all it will get may leave. The program goes on
+// then, and ends by itself: it may have more to do than to answer.
+func TestProgramGoesOn(t *testing.T) { eachWay(t, testProgramGoesOn) }
+
+func testProgramGoesOn(t *testing.T) {
+	for _, row := range []struct{ name, method, output string }{
+		{"HEAD", "HEAD", `printf 'Content-Type: text/plain\n\nx'`},
+		{"HEAD with a length", "HEAD", `printf 'Content-Type: text/plain\nContent-Length: 9\n\nx'`},
+		{"304", "GET", `printf 'Status: 304\n\n'`},
+		{"length", "GET", `printf 'Content-Type: text/plain\nContent-Length: 2\n\nok'`},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			mark := filepath.Join(t.TempDir(), "mark")
+			p, _ := program(t, shell(t, row.output+`; sleep 0.5; echo done >`+mark))
+			p.Times.Linger = 100 * time.Millisecond
+			s := httptest.NewServer(&cgi.Handler{Responder: cgi.ResponderFunc(func(ctx context.Context, req *cgi.Request) (*cgi.Response, error) {
+				return p.Respond(ctx, req)
+			})})
+			defer s.Close()
+			conn, err := net.Dial("tcp", s.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(conn, "%s / HTTP/1.1\r\nHost: localhost\r\n\r\n", row.method)
+			resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: row.method})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.ReadAll(resp.Body)
+			_ = conn.Close()
+			if !eventually(func() bool { _, err := os.Stat(mark); return err == nil }) {
+				t.Error("it did not run to its end")
+			}
+		})
+	}
+	idle(t)
 }
 
 // TestProgramStdinStall: a program that reads slowly is none that does not read.

@@ -38,6 +38,7 @@ func TestNPHUnreadBody(t *testing.T) {
 // The header of a response without a body does not wait for the program's end (A85).
 func TestHeadDoesNotWait(t *testing.T) {
 	p, _ := program(t, shell(t, okHeader+`sleep 30`))
+	p.Times.Idle = 2 * time.Second // that ends it
 	conn, err := net.Dial("tcp", serve(t, &cgi.Handler{Responder: p}))
 	if err != nil {
 		t.Fatal(err)
