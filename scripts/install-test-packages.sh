@@ -3,6 +3,11 @@
 # fails: where it may not or cannot install, it says what is missing and what is skipped.
 set -u
 
+# CPython's own tests; the package is named for the version of python3.
+testsuite=lib$( (dpkg-query -W -f='${Depends}' python3 || apt-cache show python3) 2>/dev/null |
+	grep -o 'python3\.[0-9]*' | head -n 1)-testsuite
+[ "$testsuite" != lib-testsuite ] || testsuite=libpython3.11-testsuite
+
 # package, a space, the tests that need it
 wanted='git TestIntegration: git
 gitweb TestIntegration: gitweb
@@ -33,7 +38,13 @@ php-cgi TestResponders, TestPHP, TestDokuWiki: spawned
 php-fpm TestResponders, TestPHP, TestDokuWiki: connected
 php-xml TestDokuWiki
 dokuwiki TestDokuWiki
-uwsgi-core TestUWSGI'
+uwsgi-core TestUWSGI
+python3-flask TestWSGI: Flask
+python3-django TestWSGI: Django
+python3-httpbin TestWSGI: httpbin
+python3-pyramid TestWSGI: Pyramid
+python3-bottle TestWSGI: Bottle
+'"$testsuite"' scripts: TestWSGICPython'
 
 missing() {
 	echo "$wanted" | while read -r package tests; do
