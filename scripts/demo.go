@@ -18,7 +18,8 @@ import (
 )
 
 // Demo is the demonstration site's files: the static ones beneath demo/htdocs,
-// the scripts in demo/cgi-bin, and the template of the index page. It is laid
+// the scripts in demo/cgi-bin, the Python applications in demo/wsgi, and the
+// template of the index page. It is laid
 // out for InstallDemo, not for being served as it is.
 //
 //go:embed all:demo
@@ -35,8 +36,11 @@ type language struct {
 var languages = []language{
 	{"Shell", ".sh", "/bin/sh", "dash"},
 	{"Perl", ".pl", "/usr/bin/perl", "perl"},
-	{"Python", ".py", "/usr/bin/python3", "python3"},
+	{"Python", ".py", DemoPython, "python3"},
 }
+
+// DemoPython is the interpreter of the demonstration's Python examples.
+const DemoPython = "/usr/bin/python3"
 
 // An example is a script in each language, described on the index page.
 type example struct {
@@ -57,12 +61,26 @@ var examples = []example{
 	{"noheader", "A program without a header", "Prints its text, but forgets to say what it is. The page says what is missing."},
 }
 
+// applications are the WSGI applications, as the index page describes them. They are
+// served at /wsgi/NAME/ by the application in mount.py.
+var applications = []example{
+	{"function", "A function", "The simplest one. It is called for each request, and returns the body."},
+	{"iterable", "A class with __iter__", "Its objects are the body: one block after the other, each sent as soon as it is there."},
+	{"instance", "An instance with __call__", "Remembers how often it was called, until its source changes."},
+	{"router", "A router", "Chooses by PATH_INFO, and makes links with SCRIPT_NAME."},
+	{"middleware", "A middleware", "Adds a header field to another one's response. Your browser's tools show it: X-Milliseconds."},
+	{"environ", "The environment", "Shows all that it was given, as Python prints it."},
+	{"mount", "All of them", "What the server calls: it gives each of the others its part of the address."},
+}
+
 // InstallDemo writes the demonstration site beneath dir, which must be an
 // existing empty folder:
 //
-//	dir/htdocs          the static root: index.html, style.css
-//	dir/htdocs/source   a copy of each script as NAME.txt, for reading
-//	dir/cgi-bin         the scripts, to be served at /cgi-bin/
+//	dir/htdocs               the static root: index.html, style.css
+//	dir/htdocs/source        a copy of each script as NAME.txt, for reading
+//	dir/htdocs/source/wsgi   the same of each Python application
+//	dir/cgi-bin              the scripts, to be served at /cgi-bin/
+//	dir/wsgi                 the applications; that of mount.py is to be served at /wsgi/
 //
 // Folders and scripts have mode 0755, all other files 0644, whatever the umask.
 //
@@ -95,11 +113,11 @@ func installDemo(dir string, have func(path string) bool) error {
 	if err := checkEmpty(root); err != nil {
 		return err
 	}
-	index, err := renderIndex(filepath.Join(dir, "cgi-bin"), have)
+	index, err := renderIndex(dir, have)
 	if err != nil {
 		return err
 	}
-	for _, folder := range []string{"htdocs", "htdocs/source", "cgi-bin"} {
+	for _, folder := range []string{"htdocs", "htdocs/source", "htdocs/source/wsgi", "cgi-bin", "wsgi"} {
 		if err := makeFolder(root, folder); err != nil {
 			return err
 		}
@@ -147,6 +165,11 @@ func writeDemo(root *os.Root) error {
 				return err
 			}
 			return writeFile(root, "htdocs/source/"+file+".txt", data, 0o644)
+		case "wsgi/":
+			if err := writeFile(root, name, data, 0o644); err != nil {
+				return err
+			}
+			return writeFile(root, "htdocs/source/wsgi/"+file+".txt", data, 0o644)
 		}
 		return nil // the template of the index page
 	})
@@ -183,14 +206,15 @@ type indexExample struct {
 	Scripts []indexScript
 }
 
-// renderIndex returns the index page of a site that has its scripts in the
-// folder.
+// renderIndex returns the index page of a site in the folder.
 func renderIndex(folder string, have func(path string) bool) ([]byte, error) {
 	page := struct {
-		Scripts  string
-		Missing  []language
-		Examples []indexExample
-	}{Scripts: folder}
+		Scripts, WSGI string // folders
+		Missing       []language
+		Examples      []indexExample
+		Applications  []example
+		NoPython      bool
+	}{Scripts: filepath.Join(folder, "cgi-bin"), WSGI: filepath.Join(folder, "wsgi"), Applications: applications, NoPython: !have(DemoPython)}
 
 	missing := make(map[string]bool) // by language
 	for _, l := range languages {

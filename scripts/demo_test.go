@@ -42,6 +42,9 @@ var interpreters = map[string]string{
 // names are the examples, each of which there must be in every language.
 var names = []string{"env", "form", "upload", "cookie", "stream", "redirect", "local", "error", "noheader"}
 
+// applications are the WSGI applications.
+var applications = []string{"function", "iterable", "instance", "router", "middleware", "environ", "mount"}
+
 func all(string) bool { return true }
 
 // install returns a new site whose index takes have for the interpreters.
@@ -195,6 +198,9 @@ func links(t *testing.T, dir, index string) []string {
 		if strings.HasPrefix(link, "/cgi-bin/") {
 			file = filepath.Join(dir, link)
 		}
+		if strings.HasPrefix(link, "/wsgi/") {
+			file = filepath.Join(dir, strings.TrimSuffix(link, "/")+".py")
+		}
 		if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
 			t.Errorf("link %q leads nowhere: %v", link, err)
 		}
@@ -216,10 +222,17 @@ func TestIndex(t *testing.T) {
 			}
 		}
 	}
+	for _, name := range applications {
+		for _, want := range []string{"/wsgi/" + name + "/", "/source/wsgi/" + name + ".py.txt"} {
+			if !slices.Contains(found, want) {
+				t.Errorf("no link to %q", want)
+			}
+		}
+	}
 	if strings.Contains(index, "not installed") {
 		t.Error("something is said to be missing")
 	}
-	for _, want := range []string{"This is Gatehouse, running CGI programs", filepath.Join(dir, "cgi-bin"), "&lt;b&gt;Zoë&lt;/b&gt; &amp;"} {
+	for _, want := range []string{"This is Gatehouse, running CGI programs", filepath.Join(dir, "cgi-bin"), filepath.Join(dir, "wsgi"), "&lt;b&gt;Zoë&lt;/b&gt; &amp;"} {
 		if !strings.Contains(index, want) {
 			t.Errorf("index lacks %q", want)
 		}
@@ -268,8 +281,17 @@ func TestIndexMissing(t *testing.T) {
 					}
 				}
 			}
-			if got := strings.Count(index, `class="missing"`); got != len(names) {
-				t.Errorf("got %d greyed examples, want %d", got, len(names))
+			missing := len(names)
+			if tt.ext == ".py" {
+				missing += len(applications)
+			}
+			if got := strings.Count(index, `class="missing"`); got != missing {
+				t.Errorf("got %d greyed examples, want %d", got, missing)
+			}
+			for _, name := range applications {
+				if got, want := slices.Contains(found, "/wsgi/"+name+"/"), tt.ext != ".py"; got != want {
+					t.Errorf("link to the application %q: got %t, want %t", name, got, want)
+				}
 			}
 			for _, want := range []string{tt.sentence, tt.command} {
 				if got := strings.Count(index, want); got != 1 {
@@ -317,4 +339,5 @@ func ExampleInstallDemo() {
 	// Output:
 	// cgi-bin
 	// htdocs
+	// wsgi
 }

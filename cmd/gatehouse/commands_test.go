@@ -100,6 +100,14 @@ func startServer(ts *testscript.TestScript, neg bool, args []string) {
 	fmt.Fprint(ts.Stderr(), s.stderr())
 }
 
+// awaitServer is "await NAME PATTERN": the server has said that.
+func awaitServer(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: await NAME PATTERN")
+	}
+	named(ts, args[0]).await(ts, "(?m)"+args[1])
+}
+
 // startRun is "startrun NAME ARG...": as start, for a program that says "runs" on
 // its standard error.
 func startRun(ts *testscript.TestScript, neg bool, args []string) {
@@ -305,7 +313,7 @@ func program(ts *testscript.TestScript) string {
 }
 
 func environment(ts *testscript.TestScript) (env []string) {
-	for _, name := range []string{"PATH", "HOME", "TMPDIR"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GREETING"} {
 		env = append(env, name+"="+ts.Getenv(name))
 	}
 	return append(env, "GORACE="+noSleep)

@@ -77,13 +77,15 @@ type hinted struct {
 const usageText = `gatehouse serve                    the demonstration site, on http://127.0.0.1:8080/
 gatehouse serve DIR                a folder: its files, cgi-bin/, *.cgi and *.php
 gatehouse serve SCRIPT             one program for every path
+gatehouse serve app.py:NAME        a WSGI application; also package.module:NAME
 gatehouse serve fcgi://HOST:PORT   a FastCGI application; also unix:/PATH and scgi://HOST:PORT
 gatehouse serve -c gatehouse.toml  a configuration
 gatehouse run SCRIPT [PATH?QUERY]  one request from the shell
 gatehouse explain URL [DIR]        what would answer it, and what is wrong with that
 gatehouse check [FILE]             the mistakes of a configuration
 gatehouse wrap --root DIR          the CGI scripts that nginx names, as fcgiwrap runs them
-gatehouse call ADDRESS [PATH]      one request to a FastCGI or SCGI responder`
+gatehouse call ADDRESS [PATH]      one request to a FastCGI or SCGI responder
+gatehouse wsgi-shim                the program that runs WSGI applications, for use without this one`
 
 // run is the whole program: args with the program's name first, the exit status
 // as its result.
@@ -98,7 +100,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		ErrWriter:                 stderr,
 		HideHelpCommand:           true,
 		DisableSliceFlagSeparator: true, // "Accept: a, b" is one header field
-		Commands:                  []*cli.Command{serveCommand(), runCommand(), explainCommand(), checkCommand(), wrapCommand(), callCommand()},
+		Commands:                  []*cli.Command{serveCommand(), runCommand(), explainCommand(), checkCommand(), wrapCommand(), callCommand(), shimCommand()},
 		ExitErrHandler:            func(*cli.Context, error) {}, // nothing below main exits
 		OnUsageError:              usageError,
 		CommandNotFound:           func(c *cli.Context, name string) {},

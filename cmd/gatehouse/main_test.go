@@ -88,6 +88,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"startrun":   startRun,
 			"start":      startServer,
+			"await":      awaitServer,
 			"signal":     signalServer,
 			"ended":      endedServer,
 			"exits":      exits,

@@ -19,6 +19,7 @@ var headings = map[string]string{
 	"site.route.fastcgi site.route.scgi site.route.authorize": "### In fastcgi, scgi and authorize",
 	"site.route.fastcgi site.route.authorize":                 "### In fastcgi and authorize",
 	"site.route.fastcgi":                                      "### In fastcgi alone",
+	"site.route.wsgi":                                         "### In wsgi",
 }
 
 // TestReadmeKeys holds the tables of README.md against what the configuration

@@ -23,11 +23,12 @@ func serveCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "serve",
 		Usage:     "serve a folder, a program, an application, a configuration or the demonstration site",
-		ArgsUsage: "[DIR | SCRIPT | fcgi://HOST:PORT | scgi://HOST:PORT | unix:/PATH]",
+		ArgsUsage: "[DIR | SCRIPT | app.py[:NAME] | MODULE:NAME | fcgi://HOST:PORT | scgi://HOST:PORT | unix:/PATH]",
 		Description: "Without an argument the demonstration site is served. A folder is served with its files, the programs in its cgi-bin/ and those named *.cgi,\n" +
-			"and with *.php where there is a php-cgi to run them. A program answers for every path, and so does a FastCGI application (fcgi://, unix:) or an\n" +
-			"SCGI application (scgi://); where the folder of --root holds PHP files, it answers for those. It listens for HTTP, or as an application for a web\n" +
-			"server in front. Ctrl-C lets the running requests finish and stops; a second Ctrl-C stops at once.",
+			"and with *.php where there is a php-cgi to run them. A program answers for every path, and so does a WSGI application (app.py, app.py:NAME,\n" +
+			"package.module:NAME), which is loaded anew when its sources change, a FastCGI application (fcgi://, unix:) or an SCGI application (scgi://);\n" +
+			"where the folder of --root holds PHP files, the latter two answer for those. It listens for HTTP, or as an application for a web server in\n" +
+			"front. Ctrl-C lets the running requests finish and stops; a second Ctrl-C stops at once.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "serve what the configuration `FILE` says"},
 			&cli.StringSliceFlag{Name: "listen", Usage: "listen on `ADDRESS`, in place of what the configuration says: 127.0.0.1:8080, unix:/run/gatehouse.sock, systemd:, fd:0; with fastcgi: or scgi: in front for a web server; may be repeated"},
@@ -36,6 +37,7 @@ func serveCommand() *cli.Command {
 			&cli.StringFlag{Name: "listen-group", Usage: "the Unix sockets belong to `GROUP`, such as that of the web server"},
 			&cli.StringSliceFlag{Name: "trust", Usage: "believe the web server at `ADDRESS` about its clients: an address, a network, or unix for every Unix socket; may be repeated"},
 			&cli.StringFlag{Name: "root", Usage: "with SCRIPT or an application: `DIR` is its DOCUMENT_ROOT"},
+			warmFlag(),
 		},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 1 {
@@ -44,9 +46,16 @@ func serveCommand() *cli.Command {
 			if err := notEmpty(c, 0); err != nil {
 				return err
 			}
+			mode, err := warmMode(c)
+			if err != nil {
+				return err
+			}
 			s, err := open(c.String("config"), c.Args().First(), c.String("root"))
 			if err != nil {
 				return err
+			}
+			if c.IsSet("warm") {
+				s.warm(mode)
 			}
 			if err := s.listenOn(c); err != nil {
 				return errors.Join(err, s.close())
@@ -91,15 +100,21 @@ func serve(ctx context.Context, s *served, stderr io.Writer) error {
 
 // announce tells what is served, where, and how to stop it.
 func announce(w io.Writer, s *served, on []site.Listening) {
-	fmt.Fprintf(w, "gatehouse: serving %s\n", s.what)
+	if s.python { // as one is used to
+		fmt.Fprintf(w, "gatehouse: serving %s on %s\n", s.what, place(on[0]))
+	} else {
+		fmt.Fprintf(w, "gatehouse: serving %s\n", s.what)
+	}
 	if wrong := process.Check(s.program); s.program != "" && wrong != nil {
 		fmt.Fprintf(w, "gatehouse: it cannot be run as it is: %s\n", wrong.Reason)
 	}
 	if s.missing != "" {
 		fmt.Fprintf(w, "gatehouse: %s\n", s.missing)
 	}
-	for _, l := range on {
-		fmt.Fprintf(w, "gatehouse: on %s\n", place(l))
+	for n, l := range on {
+		if n > 0 || !s.python {
+			fmt.Fprintf(w, "gatehouse: on %s\n", place(l))
+		}
 	}
 	for _, l := range on {
 		if l.Protocol != "http" && !l.Believed {
@@ -161,6 +176,8 @@ func signals(ctx context.Context, stderr io.Writer) (first, second context.Conte
 	second, endSecond := context.WithCancel(context.WithoutCancel(ctx))
 	got := make(chan os.Signal, 2)
 	signal.Notify(got, endings(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)...)
+	// Who reads the log may go away: that must not end the server, and leave its workers.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	done := make(chan struct{})
 	go func() {
 		select {

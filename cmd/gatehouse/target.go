@@ -23,6 +23,7 @@ type served struct {
 	program string // the one program for every path; "" when it is not that
 	missing string // why a part of it cannot work; "" when all is there
 	made    bool   // not from a file
+	python  bool   // it is one Python application
 	remove  string // a folder to remove at the end; "" none
 }
 
@@ -46,6 +47,13 @@ func open(file, target, root string) (*served, error) {
 	}
 	if protocol, address, ok := application(target); ok {
 		return openApplication(target, protocol, address, root)
+	}
+	m, ok, err := module(target)
+	switch {
+	case err != nil:
+		return nil, err
+	case ok:
+		return openModule(m, root)
 	}
 	return openTarget(target, root)
 }
@@ -124,8 +132,23 @@ func openDemo() (*served, error) {
 	cgi := site.NewRoute()
 	cgi.Path, cgi.CGI = "/cgi-bin/", filepath.Join(dir, "cgi-bin")+"/"
 	site.Routes = append(site.Routes, cgi)
+	if st, err := os.Stat(scripts.DemoPython); err == nil && st.Mode().IsRegular() {
+		site.Routes = append(site.Routes, demoWSGI(&site, filepath.Join(dir, "wsgi")))
+	}
 	s.config.Sites = append(s.config.Sites, site)
 	return s, nil
+}
+
+// demoWSGI is the route of the Python applications in a folder, which are loaded when
+// the first request comes.
+func demoWSGI(site *config.Site, dir string) config.Route {
+	app := config.NewWSGI()
+	app.Module = config.Module{File: filepath.Join(dir, "mount.py"), Object: "application"}
+	app.Python, app.Dir, app.Reload = scripts.DemoPython, dir, true
+	app.Workers, app.MinWorkers, app.Concurrency = 1, 0, 4
+	route := site.NewRoute()
+	route.Path, route.WSGI, route.PassAuthorization = "/wsgi/", app, true // A33
+	return route
 }
 
 // openTarget makes a configuration for a folder or a program.
@@ -137,7 +160,7 @@ func openTarget(target, root string) (*served, error) {
 	st, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, hinted{misused("%q does not exist", target), "expected a folder, a program, fcgi://HOST:PORT, scgi://HOST:PORT or unix:/PATH"}
+		return nil, hinted{misused("%q does not exist", target), "expected a folder, a program, app.py:NAME, package.module:NAME, fcgi://HOST:PORT, scgi://HOST:PORT or unix:/PATH"}
 	case err != nil:
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -37,7 +38,10 @@ func runCommand() *cli.Command {
 		Usage:       "make one request to a program and show everything that happened",
 		ArgsUsage:   "SCRIPT | DIR [PATH?QUERY]",
 		Description: "The response goes to standard output: status line, header fields, body. What the program wrote to its standard error, and\nwhat it took, goes to standard error. The exit status is 1 when there was no proper response.",
-		Flags:       append(requestFlags(), &cli.StringFlag{Name: "root", Usage: "`DIR` is its DOCUMENT_ROOT"}),
+		Flags: append(requestFlags(),
+			&cli.StringFlag{Name: "root", Usage: "`DIR` is its DOCUMENT_ROOT"},
+			&cli.BoolFlag{Name: "warm", Usage: "run it several times as ever and as often by an interpreter that is there already, and compare output and time; the exit status is 0 if the output is equal"},
+			&cli.IntFlag{Name: "runs", Value: 10, Usage: "with --warm: the `NUMBER` of runs each way"}),
 		Action: func(c *cli.Context) error {
 			if c.NArg() < 1 || c.NArg() > 2 {
 				return hinted{misused("run takes a program or a folder, and a path, not %s", count(c.NArg(), "argument")), "gatehouse run SCRIPT [PATH?QUERY]"}
@@ -49,7 +53,13 @@ func runCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			return withHost(c, "", c.Args().First(), func(_ *served, h *site.Host) error { return runOnce(c, h, t) })
+			if c.Bool("warm") {
+				return compareWarm(c, c.Args().First(), t)
+			}
+			if c.IsSet("runs") {
+				return misused("--runs goes with --warm")
+			}
+			return series(c, c.Args().First(), config.WarmOff, func(_ context.Context, h *site.Host) error { return runOnce(c, h, t) })
 		},
 	}
 }
@@ -58,9 +68,18 @@ func runCommand() *cli.Command {
 // or the end of whoever reads the output, ends what runs: programs are in sessions
 // of their own, and would not notice.
 func withHost(c *cli.Context, file, target string, do func(*served, *site.Host) error) error {
+	return withPrepared(c, file, target, func(*served) {}, do)
+}
+
+// withPrepared is withHost with something done to what is served before it is opened.
+func withPrepared(c *cli.Context, file, target string, prepare func(*served), do func(*served, *site.Host) error) error {
 	s, err := open(file, target, c.String("root"))
 	if err != nil {
 		return err
+	}
+	prepare(s)
+	if c.Command.Name == "run" {
+		s.once()
 	}
 	h, err := site.New(s.config, site.Options{Software: software(), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -68,6 +87,7 @@ func withHost(c *cli.Context, file, target string, do func(*served, *site.Host) 
 	}
 	ctx, stop := signal.NotifyContext(c.Context, endings(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)...)
 	defer stop()
+	defer func(outer context.Context) { c.Context = outer }(c.Context)
 	c.Context = ctx
 	return errors.Join(do(s, h), h.Close(), s.close())
 }
@@ -289,6 +309,9 @@ func explain(w io.Writer, x *site.Explanation) error {
 		fmt.Fprintln(w, "parameters")
 	} else {
 		line("user", "%s", userName())
+		if x.How != "" && x.Wrong == "" {
+			line("start", "%s", x.How)
+		}
 		line("limits", "%s", limits(x.Limits))
 		fmt.Fprintln(w, "environment")
 	}

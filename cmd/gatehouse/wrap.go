@@ -42,6 +42,7 @@ func wrapCommand() *cli.Command {
 			&cli.StringFlag{Name: "listen-group", Usage: "it belongs to `GROUP`, such as that of the web server"},
 			&cli.StringSliceFlag{Name: "env", Usage: "give scripts the variable `NAME=VALUE`, or NAME as it is in the environment here; may be repeated"},
 			&cli.BoolFlag{Name: "pass-authorization", Usage: "give scripts the Authorization field of the request"},
+			warmFlag(),
 			&cli.IntFlag{Name: "queue", Value: limits.Queue, Usage: "let `NUMBER` requests wait for a script to end"},
 			durationFlag("queue-timeout", limits.QueueTimeout, "how long each may wait, `DURATION`"),
 			durationFlag("timeout", limits.Timeout, "how long a script may take in all, `DURATION`; 0s for no limit"),
@@ -76,6 +77,10 @@ func wrapConfig(c *cli.Context) (*config.Config, *site.Wrap, error) {
 	}
 	if slices.Contains(w.Roots, "") || slices.Contains(w.Programs, "") {
 		return nil, nil, hinted{misused("the name of a folder or script is empty"), "is a variable of the shell unset?"}
+	}
+	var err error
+	if cfg.Warm.Mode, err = warmMode(c); err != nil {
+		return nil, nil, err
 	}
 	l := &cfg.Limits
 	l.Processes, l.Queue = c.Int("c"), c.Int("queue")

@@ -193,23 +193,23 @@ func TestBackendErrors(t *testing.T) {
 			`g:4:38: site.route.fastcgi.env.HTTP_A: variable "HTTP_A" is for the request's header fields`,
 			`g:4:52: site.route.fastcgi.env.LD_PRELOAD: variable "LD_PRELOAD" would change how programs are loaded`}},
 		{"limits of an address", "fastcgi = 'unix:/a'\nprocesses = 2\nmemory = '1MB'\nkill_grace = '1s'\nnph = true\ncpu = '1s'", []string{
-			`g:5:1: site.route.processes: does nothing in a route with fastcgi (it is for cgi)`,
-			`g:6:1: site.route.memory: does nothing in a route with fastcgi to an address (it is for cgi and a command)`,
-			`g:7:1: site.route.kill_grace: does nothing in a route with fastcgi to an address (it is for cgi and a command)`,
+			`g:5:1: site.route.processes: does nothing in a route with fastcgi (it is for cgi and wsgi with mode = "cgi")`,
+			`g:6:1: site.route.memory: does nothing in a route with fastcgi to an address (it is for cgi, wsgi and a command)`,
+			`g:7:1: site.route.kill_grace: does nothing in a route with fastcgi to an address (it is for cgi, wsgi and a command)`,
 			`g:8:1: site.route.nph: does nothing in a route with fastcgi (it is for cgi)`,
-			`g:9:1: site.route.cpu: does nothing in a route with fastcgi (it is for cgi)`}},
+			`g:9:1: site.route.cpu: does nothing in a route with fastcgi (it is for cgi and wsgi with mode = "cgi")`}},
 		{"limits of a command", "scgi = { command = ['a'] }\nmemory = '1MB'\nkill_grace = '1s'\nlinger = '1s'\ninterim = true\nfinish_anyway = true", []string{
-			`g:7:1: site.route.linger: does nothing in a route with scgi (it is for cgi)`,
+			`g:7:1: site.route.linger: does nothing in a route with scgi (it is for cgi and wsgi with mode = "cgi")`,
 			`g:8:1: site.route.interim: does nothing in a route with scgi (it is for cgi and fastcgi)`,
-			`g:9:1: site.route.finish_anyway: does nothing in a route with scgi (it is for cgi)`}},
+			`g:9:1: site.route.finish_anyway: does nothing in a route with scgi (it is for cgi and wsgi with mode = "cgi")`}},
 		{"root", "fastcgi = 'unix:/a'\nroot = '/x'", []string{`g:5:8: site.route.root: does nothing in this route (it is for fastcgi with role = "filter")`}},
 		{"root of cgi", "cgi = '/a'\nroot = '/x'", []string{`g:5:1: site.route.root: does nothing in a route with cgi (it is for fastcgi)`}},
 		{"filter without files", "fastcgi = { command = ['a'], role = 'filter' }", []string{
 			`g:2:1: site.route: root is missing (expected the folder of the files that the filter gets)`}},
 		{"authorizer beside files", "static = '/x/'\nauthorize = { command = ['a'], role = 'filter' }\nmemory = '1MB'\nmax_body = '1MB'", []string{
 			`g:5:32: site.route.authorize.role: not allowed here (it belongs inside fastcgi, scgi or authorize)`,
-			`g:7:1: site.route.max_body: does nothing in a route with static (it is for cgi, fastcgi and scgi)`}},
-		{"authorizer alone", "authorize = 'unix:/a'", []string{`g:2:1: site.route: none of cgi, fastcgi, scgi, static and redirect (expected exactly one)`}},
+			`g:7:1: site.route.max_body: does nothing in a route with static (it is for cgi, fastcgi, scgi and wsgi)`}},
+		{"authorizer alone", "authorize = 'unix:/a'", []string{`g:2:1: site.route: none of cgi, fastcgi, scgi, wsgi, static and redirect (expected exactly one)`}},
 	}
 	for _, r := range rows {
 		t.Run(r.name, func(t *testing.T) { checkErrors(t, "[[site]]\n[[site.route]]\npath = '/x/'\n"+r.text, r.want...) })
@@ -224,7 +224,7 @@ func TestBackendKeysTellTheDefaults(t *testing.T) {
 	tried := 0
 	for _, k := range config.Keys() {
 		var value map[string]any
-		if toml.Unmarshal([]byte("x = "+k.Default), &value) != nil || !strings.HasPrefix(k.Tables[0], "site.route.") {
+		if toml.Unmarshal([]byte("x = "+k.Default), &value) != nil || !strings.HasPrefix(k.Tables[0], "site.route.") || k.Tables[0] == "site.route.wsgi" {
 			continue
 		}
 		for _, start := range []string{"command = ['a'], min_workers = 1", "address = 'unix:/a', keep_alive = true, health_interval = '1s'"} {

@@ -45,6 +45,9 @@ type Config struct {
 	ShutdownTimeout Duration
 	// Limits are those of the server: what a site has unless it says otherwise.
 	Limits Limits
+	// Warm is what a site has unless it says otherwise; Helpers is for all of them.
+	Warm    Warm
+	Helpers Helpers
 	// Env is what every site's programs get besides the request.
 	Env []Var
 	// Dir is the folder of the main file; Load makes it absolute. Relative
@@ -72,13 +75,15 @@ type Site struct {
 	Env []Var
 	// Limits are the server's, with the site's own set over them.
 	Limits Limits
+	// Warm is the server's, with the site's own set over it.
+	Warm Warm
 	// File and Line tell where the site is written.
 	File string
 	Line int
 }
 
 // Route gives the URL paths of one pattern to one handler. Exactly one of CGI,
-// CGISelf, FastCGI, SCGI, Static and Redirect is set.
+// CGISelf, FastCGI, SCGI, WSGI, Static and Redirect is set.
 type Route struct {
 	// Path is the pattern as written; Kind says which form it has.
 	Path string
@@ -91,6 +96,8 @@ type Route struct {
 	// FastCGI and SCGI are applications that are connected to. On a Suffix route
 	// the file that matches is their script; on others they answer for all of it.
 	FastCGI, SCGI *Backend
+	// WSGI is a Python application, which answers for all of the route.
+	WSGI *WSGI
 	// Authorize is a FastCGI authorizer that is asked before the handler (B42);
 	// nil for none.
 	Authorize *Backend
@@ -107,7 +114,7 @@ type Route struct {
 	// AcceptPathInfo lets a path go on behind the script's name (A48).
 	AcceptPathInfo bool
 	// PassAuthorization gives the program the Authorization field (A33). Unless
-	// it is written, it is true with FastCGI and SCGI only.
+	// it is written, it is true with FastCGI, SCGI and WSGI only.
 	PassAuthorization bool
 	// NPH allows scripts whose names begin with "nph-" (A95).
 	NPH bool
@@ -121,6 +128,8 @@ type Route struct {
 	Listing *bool
 	// Limits are the effective ones: the nearest of route, site and server.
 	Limits Limits
+	// Warm is the effective one as well.
+	Warm Warm
 	// Line tells where in the site's file the route is written.
 	Line int
 }
@@ -197,6 +206,7 @@ func Default() *Config {
 		AccessLog:       "stderr",
 		Connections:     10000,
 		ShutdownTimeout: Duration(30 * time.Second),
+		Helpers:         defaultHelpers(),
 		Limits: Limits{
 			Processes:     4 * runtime.NumCPU(),
 			Queue:         512,
@@ -222,6 +232,7 @@ func (c *Config) NewSite() Site {
 		Index:  []string{"index.html", "index.cgi"},
 		Env:    slices.Clone(c.Env),
 		Limits: c.Limits,
+		Warm:   c.Warm,
 	}
 }
 
@@ -232,5 +243,6 @@ func (s *Site) NewRoute() Route {
 		AcceptPathInfo: true,
 		Env:            slices.Clone(s.Env),
 		Limits:         s.Limits,
+		Warm:           s.Warm,
 	}
 }

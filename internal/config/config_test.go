@@ -159,7 +159,7 @@ static = "robots.txt"
 			netip.MustParsePrefix("198.51.100.0/24"),
 			netip.MustParsePrefix("2001:db8::/32")},
 		TrustUnix: true, Cgroup: "/sys/fs/cgroup/g", Connections: 10000, ShutdownTimeout: config.Duration(5 * time.Second),
-		Limits: limits, Dir: "etc",
+		Limits: limits, Helpers: config.Default().Helpers, Dir: "etc",
 		Sites: []config.Site{{
 			Hosts: []string{"example.org", "*.example.org", "[::1]", "[2001:db8::1]", "127.0.0.1", "my_host"},
 			Root:  "htdocs", Fallback: "/index.cgi", Listing: true, Limits: limits, File: "etc/g.toml", Line: 10,

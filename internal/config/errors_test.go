@@ -114,7 +114,7 @@ func TestTables(t *testing.T) {
 		{"array in an array", "site = [ [1] ]", []string{`g:1:8: site: expected a table, got an array`}},
 		{"place of a header", "[[site]]\n  [[ site.route ]]\n", []string{
 			`g:2:3: site.route: path is missing (expected one as in "/x/", "/x" or "*.cgi")`,
-			`g:2:3: site.route: none of cgi, fastcgi, scgi, static and redirect (expected exactly one)`}},
+			`g:2:3: site.route: none of cgi, fastcgi, scgi, wsgi, static and redirect (expected exactly one)`}},
 	}
 	for _, r := range rows {
 		t.Run(r.name, func(t *testing.T) { checkErrors(t, r.text, r.want...) })
@@ -293,13 +293,13 @@ func TestRouteErrors(t *testing.T) {
 		name, route string
 		want        []string
 	}{
-		{"none", `path = "/x"`, []string{`g:2:1: site.route: none of cgi, fastcgi, scgi, static and redirect (expected exactly one)`}},
+		{"none", `path = "/x"`, []string{`g:2:1: site.route: none of cgi, fastcgi, scgi, wsgi, static and redirect (expected exactly one)`}},
 		{"none, misspelt", "path = '/x'\nsttic = 'x'", []string{`g:4:1: site.route.sttic: unknown key (did you mean "static"?)`}},
-		{"planned", "path = '/x'\nwsgi = 'x'", []string{
-			`g:2:1: site.route: none of cgi, fastcgi, scgi, static and redirect (expected exactly one)`,
-			`g:4:1: site.route.wsgi: unknown key`}},
+		{"planned", "path = '/x'\nproxy = 'x'", []string{
+			`g:2:1: site.route: none of cgi, fastcgi, scgi, wsgi, static and redirect (expected exactly one)`,
+			`g:4:1: site.route.proxy: unknown key`}},
 		{"two", "path = '/x'\ncgi = 'x'\nredirect = '/y'", []string{
-			`g:5:1: site.route.redirect: a second handler beside cgi (expected exactly one of cgi, fastcgi, scgi, static and redirect)`}},
+			`g:5:1: site.route.redirect: a second handler beside cgi (expected exactly one of cgi, fastcgi, scgi, wsgi, static and redirect)`}},
 		{"no path", "cgi = 'x'", []string{`g:2:1: site.route: path is missing (expected one as in "/x/", "/x" or "*.cgi")`}},
 		{"wrong types", "path = 1\ncgi = 5\nnph = 1\naccept_path_info = []\nenv = []", []string{
 			`g:3:8: site.route.path: expected a string, got an integer`,
@@ -320,16 +320,16 @@ func TestRouteErrors(t *testing.T) {
 			`g:4:10: site.route.static: one file does not go with the path "/x/" (a folder is written with a "/" at its end)`}},
 		{"idle", "path = '/x'\nredirect = '/y'\nnph = true\ntimeout = '1s'\nlisting = true\nenv.A = 'x'", []string{
 			`g:5:1: site.route.nph: does nothing in a route with redirect (it is for cgi)`,
-			`g:6:1: site.route.timeout: does nothing in a route with redirect (it is for cgi, fastcgi, scgi and authorize)`,
+			`g:6:1: site.route.timeout: does nothing in a route with redirect (it is for cgi, fastcgi, scgi, wsgi and authorize)`,
 			`g:7:1: site.route.listing: does nothing in a route with redirect (it is for static)`,
-			`g:8:1: site.route.env: does nothing in a route with redirect (it is for cgi, fastcgi, scgi and authorize)`}},
+			`g:8:1: site.route.env: does nothing in a route with redirect (it is for cgi, fastcgi, scgi, wsgi and authorize)`}},
 		{"idle status", "path = '/x'\ncgi = 'x'\nstatus = 301", []string{
 			`g:5:1: site.route.status: does nothing in a route with cgi (it is for redirect)`}},
 		{"bad status", "path = '/x'\nredirect = '/y'\nstatus = 304", []string{
 			`g:5:10: site.route.status: bad status 304 (expected 301, 302, 303, 307 or 308)`}},
 		{"integers that TOML has not", "path = '/x'\nredirect = '/y'\nstatus = 3__02\nqueue = 0x_1", []string{
 			`g:5:10: site.route.status: bad integer "3__02"`,
-			`g:6:1: site.route.queue: does nothing in a route with redirect (it is for cgi, fastcgi, scgi and authorize)`,
+			`g:6:1: site.route.queue: does nothing in a route with redirect (it is for cgi, fastcgi, scgi, wsgi and authorize)`,
 			`g:6:9: site.route.queue: bad integer "0x_1"`}},
 	}
 	for _, r := range rows {

@@ -11,6 +11,7 @@ const (
 	typeVars     = "table of strings"
 	typeTables   = "array of tables"
 	typeBackend  = "string, array of strings or table"
+	typeWSGI     = "string or table"
 )
 
 // The tables are set in init, since decoding one leads to the next and to the
@@ -22,10 +23,13 @@ var (
 	routeTable    table[Route]
 
 	fastcgiTable, scgiTable, authorizeTable table[Backend]
+
+	wsgiTable table[WSGI]
 )
 
 func init() {
 	fastcgiTable, scgiTable, authorizeTable = backendTables()
+	wsgiTable = table[WSGI]{"site.route.wsgi", "inside wsgi", wsgiFields()}
 	serverTable = table[Config]{"", "at the top of the main file, before any table", serverFields()}
 	includedTable = table[Config]{"", "", []field[Config]{sitesField()}}
 	siteTable = table[Site]{"site", "in [[site]]", siteFields()}
@@ -78,6 +82,8 @@ func serverFields() []field[Config] {
 	}
 	fields = append(fields, lift(func(c *Config) *[]Var { return &c.Env }, envFields())...)
 	fields = append(fields, lift(func(c *Config) *Limits { return &c.Limits }, limitFields())...)
+	fields = append(fields, lift(func(c *Config) *Warm { return &c.Warm }, warmFields())...)
+	fields = append(fields, lift(func(c *Config) *Helpers { return &c.Helpers }, helperFields())...)
 	return append(fields, sitesField())
 }
 
@@ -101,6 +107,7 @@ func siteFields() []field[Site] {
 	}
 	fields = append(fields, lift(func(s *Site) *[]Var { return &s.Env }, envFields())...)
 	fields = append(fields, lift(func(s *Site) *Limits { return &s.Limits }, limitFields())...)
+	fields = append(fields, lift(func(s *Site) *Warm { return &s.Warm }, warmFields())...)
 	return append(fields, field[Site]{
 		Key:   Key{Name: "route", Type: typeTables, Doc: "The handler of one pattern of URL paths: one of " + handlerNames + "."},
 		set:   (*decoder).routes,
@@ -122,6 +129,9 @@ func routeFields() []field[Route] {
 		{Key: Key{Name: "scgi", Type: typeBackend,
 			Doc: "An SCGI application, in the same way."},
 			set: backend(func(r *Route) **Backend { return &r.SCGI }, &scgiTable)},
+		{Key: Key{Name: "wsgi", Type: typeWSGI,
+			Doc: `A Python application (PEP 3333): its module, as in "app.py:application", or a table.`},
+			set: (*decoder).wsgi},
 		{Key: Key{Name: "static", Type: typeString,
 			Doc: `A folder of files ("/" at its end) or one file.`},
 			set: path(func(r *Route) *string { return &r.Static }, true)},
@@ -145,6 +155,7 @@ func routeFields() []field[Route] {
 	}...)
 	fields = append(fields, programFields()...)
 	fields = append(fields, lift(func(r *Route) *[]Var { return &r.Env }, envFields())...)
+	fields = append(fields, lift(func(r *Route) *Warm { return &r.Warm }, warmFields())...)
 	return append(fields, lift(func(r *Route) *Limits { return &r.Limits }, limitFields())...)
 }
 
@@ -154,7 +165,7 @@ func programFields() []field[Route] {
 		{Key: Key{Name: "accept_path_info", Type: typeBoolean, Default: `true`,
 			Doc: "Whether a path may go on behind the script's name; if not, such a request is not found."}, // A48
 			set: boolean(func(r *Route) *bool { return &r.AcceptPathInfo })},
-		{Key: Key{Name: "pass_authorization", Type: typeBoolean, Default: "true for fastcgi and scgi, false for cgi",
+		{Key: Key{Name: "pass_authorization", Type: typeBoolean, Default: "true for fastcgi, scgi and wsgi, false for cgi",
 			Doc: "Whether the program gets the Authorization field of the request."}, // A33
 			set: boolean(func(r *Route) *bool { return &r.PassAuthorization })},
 		{Key: Key{Name: "nph", Type: typeBoolean, Default: `false`,

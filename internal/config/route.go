@@ -27,9 +27,9 @@ func (d *decoder) routes(s *Site, v value) {
 }
 
 // handlers are the keys of which a route has exactly one.
-var handlers = []string{"cgi", "fastcgi", "scgi", "static", "redirect"}
+var handlers = []string{"cgi", "fastcgi", "scgi", "wsgi", "static", "redirect"}
 
-const handlerNames = "cgi, fastcgi, scgi, static and redirect"
+const handlerNames = "cgi, fastcgi, scgi, wsgi, static and redirect"
 
 // handler checks that the route at t has one handler, and that its other keys
 // have something to say about that one.
@@ -59,7 +59,7 @@ func (d *decoder) handler(r *Route, t value) {
 	name := found[0].name
 	d.idle(r, t, name)
 	if t.get("pass_authorization") == nil { // A33
-		r.PassAuthorization = name == "fastcgi" || name == "scgi"
+		r.PassAuthorization = name == "fastcgi" || name == "scgi" || name == "wsgi"
 	}
 	v := value{found[0].value, keyPath(t.path, name)}
 	if r.Path == "" {
@@ -81,10 +81,10 @@ func (d *decoder) handler(r *Route, t value) {
 // The handlers, and what stands beside them, for which the keys of a route have
 // something to say. Those that are not here are for all.
 var keysFor = map[string][]string{
-	"status": {"redirect"}, "listing": {"static"}, "root": {"fastcgi"},
-	"processes": {"cgi"}, "linger": {"cgi"}, "cpu": {"cgi"}, "nph": {"cgi"},
-	"finish_anyway": {"cgi"}, "keep_children": {"cgi"}, "interim": {"cgi", "fastcgi"},
-	"memory": {"cgi", "a command"}, "kill_grace": {"cgi", "a command"},
+	"status": {"redirect"}, "listing": {"static"}, "root": {"fastcgi"}, "warm": {"cgi"}, "preload": {"cgi"},
+	"processes": {"cgi", wsgiCGI}, "linger": {"cgi", wsgiCGI}, "cpu": {"cgi", wsgiCGI}, "nph": {"cgi"},
+	"finish_anyway": {"cgi", wsgiCGI}, "keep_children": {"cgi", wsgiCGI}, "interim": {"cgi", "fastcgi"},
+	"memory": {"cgi", "wsgi", "a command"}, "kill_grace": {"cgi", "wsgi", "a command"},
 	"accept_path_info": programs, "pass_authorization": programs, "stdin_timeout": programs,
 	"max_body": programs, "spool_memory": programs, "spool_dir": programs,
 	"output_memory": programs, "output_file": programs,
@@ -93,9 +93,12 @@ var keysFor = map[string][]string{
 }
 
 var (
-	programs               = []string{"cgi", "fastcgi", "scgi"}
-	programsAndAuthorizers = []string{"cgi", "fastcgi", "scgi", "authorize"}
+	programs               = []string{"cgi", "fastcgi", "scgi", "wsgi"}
+	programsAndAuthorizers = []string{"cgi", "fastcgi", "scgi", "wsgi", "authorize"}
 )
+
+// wsgiCGI is a handler that starts a program for each request, as cgi does.
+const wsgiCGI = `wsgi with mode = "cgi"`
 
 // idle reports the keys that would do nothing in the route.
 func (d *decoder) idle(r *Route, t value, handler string) {
@@ -104,6 +107,9 @@ func (d *decoder) idle(r *Route, t value, handler string) {
 		if b != nil && len(b.Command) > 0 {
 			has = append(has, "a command")
 		}
+	}
+	if r.WSGI != nil && r.WSGI.Mode == "cgi" {
+		has = append(has, wsgiCGI)
 	}
 	if r.Authorize != nil {
 		has = append(has, "authorize")
@@ -152,7 +158,7 @@ func (d *decoder) suffix(r *Route, t, v value, handler string) {
 	if p := t.get("path"); d.site.get("root") == nil {
 		d.fail(p.at, keyPath(t.path, "path"), "suffix "+quote(r.Path)+" needs a root", "it matches files of the site's root")
 	}
-	if handler == "static" || handler == "cgi" && r.CGI != "" {
+	if handler == "static" || handler == "wsgi" || handler == "cgi" && r.CGI != "" {
 		d.fail(v.at, v.path, "does not go with the suffix "+quote(r.Path), "expected cgi = true, fastcgi, scgi or a redirect")
 	}
 }

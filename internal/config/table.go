@@ -46,6 +46,10 @@ func Keys() []Key {
 			add(t.name, f.Key)
 		}
 	}
+	for _, f := range wsgiTable.fields { // whole, although some are also those of a command
+		f.Key.Tables = []string{wsgiTable.name}
+		keys = append(keys, f.Key)
+	}
 	return keys
 }
 
@@ -120,6 +124,8 @@ func elsewhere(name string) string {
 		return routeTable.where
 	case fastcgiTable.find(name) != nil: // it has every key of the other two
 		return fastcgiTable.where
+	case wsgiTable.find(name) != nil:
+		return wsgiTable.where
 	}
 	return ""
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"gatehouse/cgi"
@@ -95,6 +96,11 @@ func appendAccount(b []byte, a *cgi.Account) []byte {
 	if a.Pid != 0 {
 		b = number(b, "pid", int64(a.Pid))
 		b = duration(b, "start", a.Spawn)
+		if !strings.HasPrefix(a.How, "warm: ") {
+			b = optional(b, "how", a.How)
+		} else { // by which interpreter, the script says
+			b = field(b, "how", "warm")
+		}
 		if a.FirstByte > 0 {
 			b = duration(b, "first", a.FirstByte)
 		}

@@ -30,6 +30,8 @@ type backend struct {
 	fastcgi *fastcgi.Transport // nil with SCGI, and for a command that is missing
 	workers *process.Workers   // nil where it is an address
 	program string             // of the workers, absolute
+	wsgi    *config.WSGI       // nil where it is no Python application
+	watch   *watch             // of its sources; nil without reload
 }
 
 // newBackend prepares an application for a route, and starts nothing.
@@ -250,6 +252,9 @@ func (h *Host) startBackends() {
 			if err := b.workers.Start(); err != nil {
 				h.log.Error("workers cannot be started", "app", b.name, "error", err)
 			}
+			if b.watch != nil {
+				b.watch.start()
+			}
 		} else if b.fastcgi != nil {
 			h.starting.Go(func() { // ends with the look-up, which Close waits for
 				if err := b.fastcgi.Start(); err != nil {
@@ -263,6 +268,9 @@ func (h *Host) startBackends() {
 // end ends the processes and waits for that.
 func (b *backend) end() error {
 	var err error
+	if b.watch != nil {
+		b.watch.end()
+	}
 	if b.fastcgi != nil {
 		err = b.fastcgi.Close()
 	}
@@ -274,6 +282,9 @@ func (b *backend) end() error {
 
 // describe says in one line what the application is.
 func (b *backend) describe() string {
+	if b.wsgi != nil {
+		return describeWSGI(b.wsgi)
+	}
 	if len(b.config.Command) == 0 {
 		return strings.Join(b.config.Addresses, ", ")
 	}

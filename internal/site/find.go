@@ -120,12 +120,13 @@ func (f *Found) script(filename, name, info string) (*Found, error) {
 }
 
 // complete is for a script at filename, "" for an application: there SCRIPT_FILENAME is
-// what a file of that name would be (B40), and nothing where the site has no files.
+// what a file of that name would be (B40), and nothing where the site has no files or
+// the application is a Python one, for which neither means anything.
 func (f *Found) complete(filename, name, info string) (*Found, error) {
 	f.IsScript, f.File = true, filename
 	f.Script = environ.Script{Name: name, Filename: filename, PathInfo: info, DocumentRoot: f.site.config.Root}
 	switch root := f.Script.DocumentRoot; {
-	case filename == "" && root == "":
+	case filename == "" && (root == "" || f.Route.config.WSGI != nil):
 		return f, nil
 	case filename == "":
 		f.Script.Filename = filepath.Join(root, name)

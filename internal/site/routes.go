@@ -102,6 +102,8 @@ func (h *Host) newRoute(s *site, c *config.Route) (*route, error) {
 		err = h.openBackend(r, c.FastCGI, "fastcgi")
 	case c.SCGI != nil:
 		err = h.openBackend(r, c.SCGI, "scgi")
+	case c.WSGI != nil:
+		err = h.openWSGI(r)
 	}
 	if err == nil && c.Authorize != nil {
 		r.authorizer, err = h.newAuthorizer(r)
@@ -190,19 +192,29 @@ func (h *Host) openProgram(r *route) (err error) {
 		}
 		r.site.scripts = append(r.site.scripts, real)
 	}
+	r.cgi = h.program(c)
+	r.limiter = h.limit(r, r.cgi)
+	r.program = r.around(r.limiter)
+	return nil
+}
+
+// program is what runs a process for each request of a route.
+func (h *Host) program(c *config.Route) *cgi.Program {
 	l := &c.Limits
-	program := &cgi.Program{
-		Spawner: h.spawner, Base: h.base(), Env: h.variables(c.Env),
+	return &cgi.Program{
+		Spawner: h.starter(&c.Warm), Base: h.base(), Env: h.variables(c.Env),
 		PassAuthorization: c.PassAuthorization, NPH: c.NPH, Interim: c.Interim,
 		FinishAnyway: c.FinishAnyway, KeepChildren: c.KeepChildren,
 		Times:  times(l),
 		Limits: process.Limits{Memory: int64(l.Memory), CPU: time.Duration(l.CPU)},
 		Log:    h.log,
 	}
-	r.cgi = program
-	r.limiter = newLimiter(program, "route "+c.Path, "processes", l.Processes, l.Queue, time.Duration(l.QueueTimeout))
-	r.program = r.around(r.limiter)
-	return nil
+}
+
+// limit bounds how many processes of a route there are.
+func (h *Host) limit(r *route, p *cgi.Program) *limiter {
+	l := &r.config.Limits
+	return newLimiter(p, "route "+r.config.Path, "processes", l.Processes, l.Queue, time.Duration(l.QueueTimeout))
 }
 
 // base is the environment that every program starts from (A26).

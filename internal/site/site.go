@@ -45,8 +45,10 @@ type Host struct {
 	log     *slog.Logger
 
 	spawner  *process.Exec
+	warm     *process.Warm // in front of spawner
 	sites    sites
 	backends []*backend
+	shim     shimFolder
 	toFront  bool // what programs write to their standard error goes to FastCGI fronts as well
 	handler  *cgi.Handler
 	outer    cgi.Responder
@@ -68,6 +70,7 @@ func New(cfg *config.Config, o Options) (*Host, error) {
 		h.log = slog.Default()
 	}
 	h.spawner = &process.Exec{Tag: "UNIQUE_ID", Cgroup: cfg.Cgroup, Log: h.log, Starts: runtime.NumCPU()}
+	h.warm = h.newWarm(&cfg.Helpers)
 	var errs []error
 	for n := range cfg.Sites {
 		s, err := h.newSite(&cfg.Sites[n])
@@ -78,7 +81,7 @@ func New(cfg *config.Config, o Options) (*Host, error) {
 		h.sites.add(s)
 	}
 	if err := errors.Join(errs...); err != nil {
-		return nil, errors.Join(err, h.sites.close())
+		return nil, errors.Join(err, h.sites.close(), h.shim.remove())
 	}
 	h.access = newAccessLog(o.AccessLog)
 	h.outer = h.wrap(cgi.FollowLocal(&h.sites))
@@ -135,10 +138,10 @@ func (h *Host) Close() error {
 	h.mu.Lock()
 	h.closed = true
 	h.mu.Unlock()
-	err := errors.Join(h.endBackends(), h.spawner.Close())
+	err := errors.Join(h.endBackends(), h.warm.Close(), h.spawner.Close())
 	h.running.Wait()
 	h.access.close()
-	return errors.Join(err, h.sites.close())
+	return errors.Join(err, h.sites.close(), h.shim.remove())
 }
 
 // endBackends ends the applications all at once.

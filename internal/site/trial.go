@@ -122,11 +122,12 @@ type Explanation struct {
 	Env    environ.Env    // as the program would get it, or what the application would be sent
 	Limits *config.Limits // of the route; nil where no program runs
 
-	// Application says what would be asked, and Protocol in what way, "fastcgi" or
-	// "scgi"; both are "" where it is a file or a program of its own. Authorizer is
+	// Application says what would be asked, and Protocol in what way, "fastcgi",
+	// "scgi" or "wsgi"; both are "" where it is a file or a program of its own. Authorizer is
 	// who would be asked before anything else; "" for nobody.
 	Application, Protocol, Authorizer string
 
+	How   string // a program would be started, "warm: " and by what, or "cold: " and why; "" where none is
 	Err   error  // why there is nothing to run or send
 	Wrong string // what would keep the program from being started
 }
@@ -157,6 +158,7 @@ func (h *Host) Explain(ctx context.Context, t *Trial) (*Explanation, error) {
 		return x, nil
 	}
 	x.Env = route.cgi.Environment(req)
+	x.How = howStarted(route.cgi.Spawner, &process.Command{Path: x.Found.File, Args: []string{x.Found.File}, Env: x.Env.Strings()})
 	if wrong := process.Check(x.Found.File); wrong != nil {
 		x.Wrong = wrong.Reason
 	}
@@ -166,10 +168,17 @@ func (h *Host) Explain(ctx context.Context, t *Trial) (*Explanation, error) {
 // explainBackend says what an application would be sent.
 func (h *Host) explainBackend(x *Explanation, r *route, req *cgi.Request) {
 	x.Protocol = "fastcgi"
-	if r.config.SCGI != nil {
+	switch {
+	case r.config.SCGI != nil:
 		x.Protocol = "scgi"
+	case r.config.WSGI != nil:
+		x.Protocol = "wsgi"
 	}
 	x.Application, x.Wrong = r.backend.describe(), r.backend.config.Missing
+	if r.cgi != nil { // a process for each request
+		x.Env = r.cgi.Environment(req)
+		return
+	}
 	x.Env = req.Env.Clone()
 	if !r.config.PassAuthorization {
 		x.Env.DelAuthorization()

@@ -98,7 +98,7 @@ func (h *Host) newWrapped(c Wrap, roots []string) *wrapped {
 	}
 	l := &h.config.Limits
 	w.program = &cgi.Program{
-		Spawner: h.spawner, Base: h.variables(h.config.Env).Over(h.base()), // the front's word counts more
+		Spawner: h.starter(&h.config.Warm), Base: h.variables(h.config.Env).Over(h.base()), // the front's word counts more
 		PassAuthorization: c.PassAuthorization,
 		Times:             times(l),
 		Limits:            process.Limits{Memory: int64(l.Memory), CPU: time.Duration(l.CPU)},
