@@ -3,6 +3,7 @@ package gatehouse_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"fmt"
 	"net"
 	"net/http"
@@ -25,6 +26,7 @@ type host struct {
 	spool   string // spool_dir, to be empty
 	temp    string // TMPDIR, to be empty
 	tag     string // INTEGRATION_RUN in the environment of every program
+	warm    string // the keys about warm scripts, at the top of the configuration; "" for none of them
 	gateway string // its own listener: host:port, or unix:/path
 	server  string // host:port that clients connect to
 	client  *http.Client
@@ -190,6 +192,7 @@ func compile(to, src string, libraries ...string) (out []byte, err error) {
 func (h *host) configuration(f front) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "listen = [%q]\nlog = %q\naccess_log = %q\n", fill(f.listen, "{dir}", h.dir), h.path("error.log"), h.path("access.log"))
+	fmt.Fprintln(&text, cmp.Or(h.warm, "warm = false"))
 	if f.mode != "" {
 		fmt.Fprintf(&text, "listen_mode = %q\n", f.mode)
 	}
@@ -325,6 +328,11 @@ func (h *host) stop(t *testing.T) {
 // programs lists the command lines of all processes that the host has started, and
 // their descendants, wherever they hide: they all have the tag.
 func (h *host) programs() (found []string) {
+	return append(h.tagged(), childrenOf(h.cmd.Process.Pid)...)
+}
+
+// tagged lists those that have the tag, which the interpreters of warm scripts have not.
+func (h *host) tagged() (found []string) {
 	mark := []byte("INTEGRATION_RUN=" + h.tag + "\x00")
 	files, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, f := range files {
@@ -333,7 +341,7 @@ func (h *host) programs() (found []string) {
 			found = append(found, filepath.Base(filepath.Dir(f))+" "+string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
 		}
 	}
-	return append(found, childrenOf(h.cmd.Process.Pid)...)
+	return found
 }
 
 // quiet returns the open files of the host, but sockets, once no more connections are

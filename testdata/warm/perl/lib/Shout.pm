@@ -1,0 +1,4 @@
+package Shout;
+use Filter::Simple;
+FILTER { s/\bPRINT\b/print/g };
+1;

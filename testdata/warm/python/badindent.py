@@ -1,0 +1,5 @@
+#!/usr/bin/python3
+print("Content-Type: text/plain\n")
+def f():
+	pass
+        pass

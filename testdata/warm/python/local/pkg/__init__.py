@@ -1,0 +1,3 @@
+from . import sub
+
+name = sub.__name__

@@ -1,0 +1,5 @@
+import pkg
+
+
+def where():
+    return __name__ + " in " + pkg.__name__ + " of " + __package__

@@ -1,0 +1,1 @@
+name = "not the html of the library"

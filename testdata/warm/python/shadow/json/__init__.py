@@ -1,0 +1,1 @@
+name = "not the json of the library"

@@ -1,0 +1,1 @@
+name = "not the decoder of the library"

@@ -1,0 +1,1 @@
+name = "not the textwrap of the library"
