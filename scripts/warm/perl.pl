@@ -18,8 +18,8 @@
 # the symbols and the modules of the server.
 
 my %first;
-BEGIN { %first = map { $_ => 1 } grep { !/BEGIN/ } keys %main:: }    # symbols that every perl has
-BEGIN { $^H |= 0x602; ${^WARNING_BITS} = "\0" x 32 }    # use strict; no warnings
+BEGIN { %first = map { $_ => 1 } grep { $_ ne "BEGIN" } keys %main:: }    # symbols that every perl has
+BEGIN { $^H |= 0x602; ${^WARNING_BITS} = "\0" x 32 }                      # use strict; no warnings
 
 my $SLASHES = 4000;
 my $LIMIT   = 65536;      # bytes of a message
@@ -27,48 +27,54 @@ my $CONTROL = 10;         # descriptor of the control socket, in the second star
 my $TEXT    = 11;         # and of this text
 
 # System calls that perl has no function for, by class and machine in the ELF header of the
-# interpreter: sendmsg, recvmsg, socketpair, openat, close, dup3, process_vm_writev, prctl, setsid,
-# exit_group.
+# interpreter: sendmsg, recvmsg, socketpair, openat, close, lseek, dup3, process_vm_writev, prctl,
+# setsid, exit_group.
 my %CALLS = (
-	"2-62"  => [46,  47,  53,  257, 3,  292, 311, 157, 112, 231],    # x86-64
-	"1-3"   => [370, 372, 360, 295, 6,  330, 348, 172, 66,  252],    # i386
-	"1-40"  => [296, 297, 288, 322, 6,  358, 377, 172, 66,  248],    # ARM
-	"2-183" => [211, 212, 199, 56,  57, 24,  271, 167, 157, 94],     # AArch64
-	"2-243" => [211, 212, 199, 56,  57, 24,  271, 167, 157, 94],     # RISC-V
-	"2-258" => [211, 212, 199, 56,  57, 24,  271, 167, 157, 94],     # LoongArch
-	"2-21"  => [341, 342, 333, 286, 6,  316, 352, 171, 66,  234],    # POWER
-	"2-22"  => [370, 372, 360, 288, 6,  326, 341, 172, 66,  248],    # s390x
+	"2-62"  => [46,  47,  53,  257, 3,   8,   292, 311, 157, 112, 231],    # x86-64
+	"1-3"   => [370, 372, 360, 295, 6,   19,  330, 348, 172, 66,  252],    # i386
+	"1-40"  => [296, 297, 288, 322, 6,   19,  358, 377, 172, 66,  248],    # ARM
+	"2-183" => [211, 212, 199, 56,  57,  62,  24,  271, 167, 157, 94 ],    # AArch64
+	"2-243" => [211, 212, 199, 56,  57,  62,  24,  271, 167, 157, 94 ],    # RISC-V
+	"2-258" => [211, 212, 199, 56,  57,  62,  24,  271, 167, 157, 94 ],    # LoongArch
+	"2-21"  => [341, 342, 333, 286, 6,   19,  316, 352, 171, 66,  234],    # POWER
+	"2-22"  => [370, 372, 360, 288, 6,   19,  326, 341, 172, 66,  248],    # s390x
 );
-my ($SENDMSG, $RECVMSG, $SOCKETPAIR, $OPENAT, $CLOSE, $DUP3, $WRITEV, $PRCTL, $SETSID, $EXIT);
+my ($SENDMSG, $RECVMSG, $SOCKETPAIR, $OPENAT, $CLOSE, $LSEEK, $DUP3, $WRITEV, $PRCTL, $SETSID, $EXIT);
 my $CLOEXEC = 02000000;
 
 my @stay;    # what is never freed, as that would cost each script time
 
-my $close = sub { syscall $CLOSE, $_[0] };
 my $leave = sub { syscall $EXIT, $_[0] if $EXIT; kill 9, $$ };    # no END, no destructors
 
 # fail ends the server. Gatehouse logs the line and starts scripts without it.
 my $fail = sub {
-	syswrite STDERR, "warm perl: $_[0]\n";
+	my ($line) = $_[0] =~ /(.*)/;
+	print STDERR "warm perl: $line\n";
 	$leave->(1);
 };
 
+my $pipe = sub {    # raw, whatever -C says
+	pipe my $out, my $in or $fail->("pipe: $!");
+	binmode $_ for $out, $in;
+	return ($out, $in);
+};
+
 my $slurp = sub {
-	open my $f, "<", $_[0] or return;
+	open my $f, "<:raw", $_[0] or return;
 	my $text = "";
 	1 while sysread $f, $text, $LIMIT, length $text;
 	return $text;
 };
 
 # aside runs code in a process of its own and returns what it writes to the handle it is given.
-# It has five seconds, and no other output. What it needs for its work does not grow this process,
+# It has three seconds, and no other output. What it needs for its work does not grow this process,
 # which every script is a copy of.
 my $aside = sub {
 	my ($code) = @_;
-	pipe my $out, my $in or return "";
+	my ($out, $in) = $pipe->();
 	my $pid = fork // return "";
 	if (!$pid) {
-		alarm 5;
+		alarm 3;
 		open my $null, ">", "/dev/null";
 		syscall $DUP3, fileno $null, $_, 0 for 1, 2;
 		undef $null;
@@ -97,7 +103,7 @@ my $header = sub {    # struct msghdr, of two strings by reference
 # script would have to.
 my $complaints = sub {
 	grep { /^(?:LANG|LC_)/ && $ENV{$_} !~ /^(?:C|POSIX|C\.UTF-?8)?\z/i } keys %ENV or return;
-	pipe my $out, my $in or $fail->("pipe: $!");
+	my ($out, $in) = $pipe->();
 	my $pid = fork // $fail->("fork: $!");
 	if (!$pid) {
 		syscall $DUP3, fileno $in, 2, 0;
@@ -118,7 +124,7 @@ my $restart = sub {
 	$complaints->();
 	for ([3, $CONTROL], [4, $TEXT]) {
 		syscall($DUP3, @$_, 0) >= 0 or $fail->("descriptor $_->[0]: $!");
-		$close->($_->[0]);
+		syscall $CLOSE, $_->[0];
 	}
 	exec {$^X} $name, "-M5;BEGIN{(require'/proc/self/fd/$TEXT')->()}", @options, "/" x $SLASHES . "dev/null"
 		or $fail->("$^X: $!");
@@ -153,8 +159,8 @@ my $renaming = sub {    # what is to be poked for a program's name
 };
 
 my $heap = sub {    # returns where it begins, and its content
-	open my $maps, "<", "/proc/self/maps" or $fail->("/proc/self/maps: $!");
-	open my $mem,  "<", "/proc/self/mem"  or $fail->("/proc/self/mem: $!");
+	open my $maps, "<:raw", "/proc/self/maps" or $fail->("/proc/self/maps: $!");
+	open my $mem,  "<:raw", "/proc/self/mem"  or $fail->("/proc/self/mem: $!");
 	my ($from, $to, $bytes) = (0, 0, "");
 	while (defined(my $line = readline $maps)) {
 		my ($first, $end) = $line =~ /^([0-9a-f]+)-([0-9a-f]+) rw.*\[heap\]$/ or next;
@@ -185,12 +191,12 @@ my $findNames = sub {
 # compiled, and the program whose compilation is given up. It proves all that
 # this server does behind perl's back.
 my $checkNames = sub {
-	pipe my $out, my $err or $fail->("pipe: $!");
+	my ($out, $err) = $pipe->();
 	my $pid = fork // $fail->("fork: $!");
 	if (!$pid) {
 		$poke->(map { $renaming->("name$_", $names[$_]) } 0 .. $#names) or $fail->("process_vm_writev: $!");
-		pipe my $program, my $text;
-		syswrite $text, "BEGIN { syswrite STDERR, __FILE__ . '|' } )";
+		my ($program, $text) = $pipe->();
+		syswrite $text, "BEGIN { print STDERR __FILE__ . '|' } )";
 		syscall $DUP3, fileno $err, 2, 0;
 		syscall $DUP3, fileno $program, 3, $CLOEXEC;
 		return 1;
@@ -277,27 +283,29 @@ my $spare = sub {
 
 	my (undef, $comm, $tag, $dir, $path, $count, @env) = split /\0/, substr($message, 0, $n), -1;
 	@ARGV = splice @env, 0, $count;
-	my %shaken;
-	$shaken{$_} = 1 for 1 .. $$ & 63;    # the order of keys depends on what was put into hashes before
-	%ENV  = ();
+	for (1 .. $$ & 63) {    # how many hashes were walked through before has a part in the order of keys
+		my %hash = (1, 1);
+		keys %hash;
+	}
+	%ENV = ();
 	for (@env) {
 		my ($name, $value) = split /=/, $_, 2;
 		$ENV{$name} = $value if length $name && defined $value;
 	}
 	if (!chdir $dir) {
-		syswrite STDERR, "gatehouse: cannot enter $dir: $!\n";
+		print STDERR "gatehouse: cannot enter $dir: $!\n";
 		$leave->(126);
 	}
 	syscall $CLOSE, 3;    # /dev/null, which perl is about to read
 	my $script = "$path\0";
 	if (syscall($OPENAT, -100, $script, $CLOEXEC, 0) != 3) {    # AT_FDCWD, O_RDONLY
 		my $status = $! + 0;
-		syswrite STDERR, qq(Can't open perl script "$path": $!\n);
+		print STDERR qq(Can't open perl script "$path": $!\n);
 		$leave->($status);
 	}
-	for (*STDIN, *STDOUT, *STDERR) {    # perl looks where in a file it is when it is given it
-		my $at = sysseek $_, 0, 1;
-		seek $_, $at, 0 if $at && $at > 0;
+	for (0 .. 2) {    # perl looks where in a file it is when it is given one
+		my $at = syscall $LSEEK, $_, 0, 1;
+		seek +(*STDIN, *STDOUT, *STDERR)[$_], $at, 0 if $at > 0;
 	}
 
 	# The memory of argv and environ. Where the environment does not fit, the tag comes first:
@@ -367,7 +375,7 @@ my $serve = sub {
 
 my $CLASS = "0";                     # of the object in @INC: false, as ref of a folder is
 my %file;                            # by key in %INC: what a file brings, see $load
-my @hidden;                          # packages and symbols, parents first: names from main on, name, hash or glob, ...
+my @hidden;                          # packages and symbols, parents first, see $hide
 my @isa;                             # of hidden packages: what it is in, and its @ISA
 my $loading = 1;                     # false once they are hidden
 my ($inc, %library);                 # @INC, and its folders
@@ -429,9 +437,9 @@ $merge = sub {
 			if ($there) { $merge->("$name$_", $hash, $there) if $hash != $there }
 			else        { *{"$name$_"} = $hash }
 		}
-		elsif (!exists $to->{$_})         { $to->{$_} = $from->{$_} }
-		elsif ($vacant->(\$to->{$_}))     { *{ \$to->{$_} } = $from->{$_} }
-		elsif ($vacant->(\$from->{$_}))   { *{ \$from->{$_} } = $to->{$_} }
+		elsif (!exists $to->{$_})       { $to->{$_} = $from->{$_} }
+		elsif ($vacant->(\$to->{$_}))   { *{ \$to->{$_} } = $from->{$_} }
+		elsif ($vacant->(\$from->{$_})) { *{ \$from->{$_} } = $to->{$_} }
 	}
 };
 
@@ -443,7 +451,10 @@ my $attach = sub {
 	my ($names, $name, $new) = @$thing{qw(names name hash)};
 	BEGIN { $^H &= ~0x2 }    # no strict "refs"
 	if (!$new) {
-		*{$name} = *{ $thing->{glob} } if @$names > 1 || !exists $main::{ $names->[0] };
+		my ($in, $symbol, $key) = (@$thing{qw(in symbol)}, $names->[-1]);
+		if    (ref $symbol ne "GLOB") { $in->{$key} //= $$symbol }
+		elsif (@$names > 1)           { *{$name} = *$symbol }
+		elsif (!exists $in->{$key})   { *{$name} = *$symbol }
 		return;
 	}
 	my $there = $find->(@$names);
@@ -501,11 +512,14 @@ my $answer = sub {
 	return \"1;";
 };
 
-# setHook puts the object into @INC, in the place of a folder that does not exist and reads as
-# that one does. (Without such a folder nothing is loaded ahead.)
+# setHook puts the object into @INC, in the place of a folder that does not exist or is empty, and
+# reads as that one does. (Without one, before all that have modules, nothing is loaded ahead.)
 my $setHook = sub {
-	my ($at) = grep { !-e $INC[$_] } 0 .. $#INC;
-	return if !defined $at;
+	my $at = 0;
+	while (opendir my $folder, $INC[$at]) {
+		last if 2 >= (() = readdir $folder);
+		return if -e "$INC[$at]/strict.pm" || ++$at > $#INC;
+	}
 	my $folder = $INC[$at];
 	$inc = grep({ !m{^/} } @INC) ? "" : "@INC";    # a relative one depends on the request
 	$library{$_} = 1 for grep { m{^/} && -d } @INC;
@@ -582,7 +596,7 @@ my $alone = sub {
 # or that look at the program; files with blocks that perl runs at their time in each process;
 # files with statements, outside of blocks, that look at the process.
 my $NEVER = qr{^(?:threads|forks|FindBin|lib|open|sigtrap|encoding|PerlIO|Test2?/|Net/SSLeay|IO/Socket/SSL|Crypt/|CGI/Carp|CGI/Fast|FCGI)\b};
-my $RUNS  = qr/^\s*(?:END|INIT|CHECK|UNITCHECK)\s*\{/m;
+my $RUNS  = qr/(?:^|[;}])\s*(?:END|INIT|CHECK|UNITCHECK)\s*\{/m;
 my $LOOKS = qr/^(?!.*\bqw\b)(?:(?:my|our|local)\b|[\$\@%*]).*=.*(?:\$\$(?!\w)|\$[0<>()](?!\w)|\btime\b|[\$\@]ARGV\b|\@INC\b|\bSTD(?:IN|OUT|ERR)\b|\bgetcwd\b|\bcwd\b)/m;
 
 # state describes what loading a module must leave as it is.
@@ -623,7 +637,7 @@ my $watch = sub {
 my $try = sub {
 	my ($out, @names) = @_;
 	my (%read, %spoilt);
-	pipe my $noise, my $noisy or return;
+	my ($noise, $noisy) = $pipe->();
 	syscall $DUP3, fileno $noisy, $_, 0 for 1, 2;
 	$watch->(\%read);
 	for my $name (@names) {
@@ -695,7 +709,9 @@ my $own = sub {
 };
 
 # hide takes everything out of the symbol table, as few things as possible: a package that comes and
-# goes with the one above it stays in that.
+# goes with the one above it stays in that. Each thing has the names that lead to it, and all as one;
+# the hash of a package, or a symbol and the hash it is in; the files that define it; and
+# of a package whether it has subs, whether anything but packages, and whether every perl has it.
 my $hide = sub {
 	my %of;
 	$packages->(sub {
@@ -718,9 +734,9 @@ my $hide = sub {
 			return;
 		}
 		my $open = $package eq "" ? $MAGIC : $package =~ $OPEN ? qr/(?<!::)\z/ : return;
-		for (grep { $_ =~ $open && !$keys->{$_} && ref \$hash->{$_} eq "GLOB" } keys %$hash) {
-			# The symbol itself is kept, as subs take their names from theirs.
-			push @hidden, { names => [@$names, $_], glob => \$hash->{$_}, in => $hash, owner => $owner{"$package$_"}, needed => 1 };
+		for (grep { $_ =~ $open && !$keys->{$_} } keys %$hash) {
+			# The symbol itself is kept, as subs take their names from theirs. A constant has none.
+			push @hidden, { names => [@$names, $_], symbol => \$hash->{$_}, in => $hash, owner => $owner{"$package$_"}, needed => 1 };
 		}
 	}, \%main::);
 	for (reverse @hidden) {
@@ -728,7 +744,7 @@ my $hide = sub {
 		$_->{name} = join "", "main::", @{ $_->{names} };
 		push @stay, \$_->{in}{$key};
 		delete $_->{in}{$key};
-		delete $_->{in};
+		delete $_->{in} if $_->{hash};
 		$container->($_->{name}) if $_->{early};
 	}
 	for my $file (values %file) {
@@ -744,6 +760,7 @@ my $preload = sub {
 	my @names = grep { !m{^/|\.\.} && $_ !~ $NEVER } @_;
 	@names && $setHook->() or return;
 	my (%read, @good, %bad, %needs);
+	my $began = time;
 	my @left = $order->(@names);
 	for (1 .. 8) {
 		my $said = $aside->(sub { $try->($_[0], @left) });
@@ -756,7 +773,7 @@ my $preload = sub {
 			$read{$name} = \@list;
 			if (@new > 1) { $needs{$_} //= [split /\0/, $alone->($_)] for @new }
 		}
-		last if $said !~ /[^\n]\z/;
+		last if $said !~ /[^\n]\z/ || time - $began > 4;
 		@left = grep { !$bad{$_} } @left;    # the last one ended the process
 	}
 	$packages->(sub { $old{ join "", @{ $_[0] } } = { map { $_ => 1 } keys %{ $_[1] } } }, \%main::);
@@ -814,7 +831,7 @@ my $report = sub {
 		next if !grep { $path eq "$_/$name" } @system;
 		$text .= "\0$name" if length($text) + length $name < 8192;
 	}
-	return if $text eq "L" || !socket my $socket, 1, 2, 0;                           # AF_UNIX, SOCK_DGRAM
+	return if $text eq "L" || !socket my $socket, 1, 2, 0;               # AF_UNIX, SOCK_DGRAM
 	send $socket, $text, 0x40, pack "S a*", 1, $learnAt =~ s/^@/\0/r;    # MSG_DONTWAIT
 };
 
@@ -830,11 +847,11 @@ END {    # compiled before any other, so the last that runs
 }
 
 my $machine = sub {
-	open my $f, "<", "/proc/self/exe" or $fail->("/proc/self/exe: $!");
+	open my $f, "<:raw", "/proc/self/exe" or $fail->("/proc/self/exe: $!");
 	sysread $f, my $elf, 20;
 	my ($class, $machine) = unpack "x4 C x13 S", $elf;
 	my $calls = $CALLS{"$class-$machine"} or $fail->("the system calls of machine $class-$machine are not known");
-	($SENDMSG, $RECVMSG, $SOCKETPAIR, $OPENAT, $CLOSE, $DUP3, $WRITEV, $PRCTL, $SETSID, $EXIT) = @$calls;
+	($SENDMSG, $RECVMSG, $SOCKETPAIR, $OPENAT, $CLOSE, $LSEEK, $DUP3, $WRITEV, $PRCTL, $SETSID, $EXIT) = @$calls;
 };
 
 my $control;    # is never closed as a handle: the children close the descriptor
@@ -844,7 +861,7 @@ my $main = sub {
 	delete @main::{ grep { !$first{$_} && !/::\z/ } keys %main:: };    # what this text has mentioned
 	$findNames->();
 	delete $INC{"/proc/self/fd/$TEXT"};
-	$close->($TEXT);
+	syscall $CLOSE, $TEXT;
 	@argv = split /\0/, $slurp->("/proc/self/cmdline");
 	splice @argv, 1, 1;    # -M
 	pop @argv;
@@ -855,6 +872,7 @@ my $main = sub {
 	return if $checkNames->();
 	$findCount->();
 	open $control, "+<&=", $CONTROL or $fail->("control: $!");
+	binmode $control;
 	sysread $control, my $setup, $LIMIT or $leave->(0);
 	my ($word, $version, $learn, @names) = split /\0/, $setup, -1;
 	$word eq "S" && $version eq "1" or $fail->("setup is not understood");
@@ -863,6 +881,7 @@ my $main = sub {
 	$send->($control, "W", 1, $watched->());
 	$send->($control, "R\0001", 0, keys %known);
 	delete @main::{qw(__ANON__:: __ANON__)};
+	delete @{ *{ $find->("IO::", "File::") }{HASH} }{qw(AUTOLOAD DESTROY)} if !$file{"IO/File.pm"};    # perl has noted that there are none
 	$count->(0);
 	%ENV = ();    # less to be done by each
 	$serve->($control);
