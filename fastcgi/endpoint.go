@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -17,12 +18,14 @@ import (
 	"gatehouse/cgi"
 )
 
-// endpoint is one place that connections go to. What stands below mu is the pool's.
+// endpoint is one place that connections go to.
 type endpoint struct {
 	address          string // for messages, and what tells it from others
 	named            bool   // a name led to it: it may lead elsewhere
 	priority, weight int    // of an SRV record (RFC 2782); zero otherwise. pool.mu
 	dial             func(ctx context.Context) (net.Conn, error)
+
+	keeps atomic.Bool // it was seen to leave connections open after an exchange
 
 	// pool.mu
 	idle     []*poolConn // the one used last is at the end
@@ -226,10 +229,27 @@ func dialError(ctx context.Context, ep *endpoint, err error) *cgi.Error {
 // bytes that nobody asked for.
 var errDropped = errors.New("fastcgi: unexpected bytes on an unused connection")
 
+// closesWithin is how soon after END_REQUEST an application closes a connection that it
+// was asked to keep, if it does not keep them.
+const closesWithin = 2 * time.Millisecond
+
+// lasting is alive where a request may be sent only once: it is not sent into a closing that
+// is under way. An application that has not been seen to keep connections is given
+// closesWithin to close this one; fcgi.rb in pure Ruby closes them all.
+func (c *poolConn) lasting() error {
+	wait := time.Duration(0)
+	if !c.ep.keeps.Load() {
+		wait = closesWithin - time.Since(c.idle)
+	}
+	err := c.alive(wait)
+	c.ep.keeps.Store(err == nil)
+	return err
+}
+
 // alive looks whether the peer of an unused connection has closed it, or sent what is
-// no answer to anything, without reading. A connection that cannot be looked at passes
-// for alive.
-func (c *poolConn) alive() error {
+// no answer to anything, without reading; it waits for that if wait is more than zero. A
+// connection that cannot be looked at passes for alive.
+func (c *poolConn) alive(wait time.Duration) error {
 	sc, ok := c.Conn.(syscall.Conn)
 	if !ok {
 		return nil
@@ -238,13 +258,18 @@ func (c *poolConn) alive() error {
 	if err != nil {
 		return err
 	}
-	_ = c.SetReadDeadline(time.Time{})
 	c.deadline = time.Time{}
+	if wait > 0 {
+		c.deadline = time.Now().Add(wait)
+	}
+	_ = c.SetReadDeadline(c.deadline)
 	var found error
 	err = raw.Read(func(fd uintptr) bool {
 		var b [1]byte
 		switch n, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT); {
-		case err == unix.EAGAIN || err == unix.EINTR:
+		case err == unix.EAGAIN:
+			return wait <= 0
+		case err == unix.EINTR:
 		case err != nil:
 			found = err
 		case n == 0:
@@ -254,7 +279,11 @@ func (c *poolConn) alive() error {
 		}
 		return true
 	})
-	if err != nil {
+	if wait > 0 {
+		c.deadline = time.Time{}
+		_ = c.SetReadDeadline(c.deadline)
+	}
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		return err
 	}
 	return found

@@ -227,7 +227,7 @@ func (x *exchange) usable(ep *endpoint, c *poolConn) (*poolConn, error) {
 		if x.replayable() && time.Since(c.idle) < fresh {
 			return c, nil
 		}
-		err := c.alive()
+		err := c.lasting()
 		switch {
 		case err == nil:
 			return c, nil
@@ -401,6 +401,7 @@ func (x *exchange) reconnect() error {
 	p, ep, dead := &x.t.pool, x.ep, x.takeConn()
 	if x.reused { // what closes kept connections is not at fault; what has died refuses the next
 		dead.closeWhole()
+		ep.keeps.Store(false)
 	} else {
 		_ = dead.Close()
 		p.failed(ep)
