@@ -30,6 +30,11 @@ type Warm struct {
 	// "python" and "perl". A kind that is missing runs cold.
 	Servers map[string][]byte
 
+	// Constant names variables that have one value in all commands, or few. Helpers have
+	// them from their start, so that modules can be loaded ahead which look at them when they
+	// are loaded. (Each set of values has helpers of its own.)
+	Constant []string
+
 	// IdleTimeout is how long a helper stays that nobody needs. Zero means five
 	// minutes.
 	IdleTimeout time.Duration
@@ -178,7 +183,7 @@ func (s *WarmSpawner) plan(j *job) (cold string) {
 	if dir := j.c.Dir; dir != "" && dir != filepath.Dir(j.c.Path) && dirTrouble(dir) != "" {
 		return "its working directory cannot be entered"
 	}
-	j.start, why = startEnv(j.start, j.script.kind, j.c.Env)
+	j.start, why = startEnv(j.start, j.script.kind, s.w.Constant, j.c.Env)
 	return why
 }
 

@@ -204,6 +204,21 @@ func TestWarmMaxHelpers(t *testing.T) {
 	}
 }
 
+// A constant variable is there when a helper starts: each value has a helper.
+func TestWarmConstant(t *testing.T) {
+	w := warm(t, &process.Warm{Cold: open(t, &process.Exec{Tag: "ID"}), Servers: servers(t, "run"), Constant: []string{"SOFTWARE"}})
+	for n, env := range []string{"SOFTWARE=a", "SOFTWARE=a", "OTHER=b", "SOFTWARE=c"} {
+		c := pythonScript(t, "import os; print(os.environ.get('SOFTWARE'))\n", env)
+		want := map[string]string{"SOFTWARE=a": "a", "OTHER=b": "None", "SOFTWARE=c": "c"}[env]
+		if got := becomesWarm(t, w.With(process.WarmOptions{Mode: process.WarmOn}), c); strings.TrimSpace(got) != want {
+			t.Errorf("%s: got %q", env, got)
+		}
+		if got, want := len(w.Status()), []int{1, 1, 2, 3}[n]; got != want {
+			t.Errorf("%s: %d helpers, want %d", env, got, want)
+		}
+	}
+}
+
 // What scripts load is loaded ahead by the next helper.
 func TestWarmLearns(t *testing.T) {
 	e := open(t, &process.Exec{Tag: "ID"})

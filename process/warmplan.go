@@ -365,11 +365,11 @@ func absolute(list string) bool {
 
 // startEnv picks the variables of env that a helper is started with, in the order of
 // their names, or says why there can be none.
-func startEnv(to []string, kind string, env []string) (list []string, cold string) {
+func startEnv(to []string, kind string, constant, env []string) (list []string, cold string) {
 	list = to
 	for _, v := range env {
 		name, value, ok := strings.Cut(v, "=")
-		if !ok || !startVariable(kind, name) {
+		if !ok || !startVariable(kind, name) && !slices.Contains(constant, name) {
 			continue
 		}
 		if slices.Contains(folders, name) && !absolute(value) {
