@@ -101,7 +101,7 @@ func serve(ctx context.Context, s *served, stderr io.Writer) error {
 // announce tells what is served, where, and how to stop it.
 func announce(w io.Writer, s *served, on []site.Listening) {
 	if s.python { // as one is used to
-		fmt.Fprintf(w, "gatehouse: serving %s on %s\n", s.what, place(on[0]))
+		fmt.Fprintf(w, "Serving %s on %s\n", s.what, place(on[0]))
 	} else {
 		fmt.Fprintf(w, "gatehouse: serving %s\n", s.what)
 	}
