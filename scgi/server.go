@@ -201,10 +201,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) Close() error {
 	return s.stop(func(c *conn) {
 		s.aborted = true
+		_ = c.nc.Close() // first: no answer is made of the cancelling
 		if c.cancel != nil {
 			c.cancel()
 		}
-		_ = c.nc.Close()
 	})(context.Background())
 }
 
