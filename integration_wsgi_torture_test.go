@@ -222,11 +222,13 @@ func tortureCut(t *testing.T, h *wsgiHost) {
 // tortureClose: close is called once, however an answer ends.
 func tortureClose(t *testing.T, h *wsgiHost) {
 	var files []string
+	// Not GET: the client sends that again by itself when nginx closes the connection before
+	// it has sent anything, as it may with an answer that is cut.
 	for _, test := range []struct{ method, name string }{
-		{"GET", "closed"}, {"GET", "closed-one"}, {"GET", "closed-none"}, {"GET", "long"}, {"GET", "short"}, {"GET", "failing"}, {"GET", "failing-at-once"},
+		{"POST", "closed"}, {"POST", "closed-one"}, {"POST", "closed-none"}, {"POST", "long"}, {"POST", "short"}, {"POST", "failing"}, {"POST", "failing-at-once"},
 		{"HEAD", "closed"},
 	} {
-		closed := filepath.Join(t.TempDir(), "closed")
+		closed := filepath.Join(t.TempDir(), test.method+"-"+test.name)
 		_, _ = h.do(request{method: test.method, path: "/torture/" + test.name + "?file=" + closed, header: h.last()}) // some are cut
 		soonHas(t, closed, "closed\n")
 		files = append(files, closed)
