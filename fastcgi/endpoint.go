@@ -231,7 +231,7 @@ var errDropped = errors.New("fastcgi: unexpected bytes on an unused connection")
 
 // closesWithin is how soon after END_REQUEST an application closes a connection that it
 // was asked to keep, if it does not keep them.
-const closesWithin = 2 * time.Millisecond
+const closesWithin = 20 * time.Millisecond
 
 // lasting is alive where a request may be sent only once: it is not sent into a closing that
 // is under way. An application that has not been seen to keep connections is given
