@@ -148,11 +148,11 @@ func (r *route) openForFilter(name string) (*os.File, error) {
 func (h *Host) openWorkers(b *backend, l *config.Limits) error {
 	c := b.config
 	var err error
-	if b.program, err = findProgram(c.Command[0]); err != nil {
+	if b.program, err = findProgram("command", c.Command[0]); err != nil {
 		return err
 	}
-	if st, err := os.Stat(c.Dir); c.Dir != "" && (err != nil || !st.IsDir()) {
-		return fmt.Errorf("dir: %q is no folder", c.Dir)
+	if err := checkDir(c.Dir); err != nil {
+		return err
 	}
 	home, who, err := lookUpUser(c.User)
 	if err != nil {
@@ -171,13 +171,22 @@ func (h *Host) openWorkers(b *backend, l *config.Limits) error {
 	return nil
 }
 
-// findProgram returns where a command's program is.
-func findProgram(name string) (string, error) {
+// checkDir says what is wrong with the folder that processes are to start in; "" is none.
+func checkDir(dir string) error {
+	if st, err := os.Stat(dir); dir != "" && (err != nil || !st.IsDir()) {
+		return fmt.Errorf("dir: %q is no folder", dir)
+	}
+	return nil
+}
+
+// findProgram returns where a program is, by its path or on the PATH. An error begins
+// with the key that names it.
+func findProgram(key, name string) (string, error) {
 	path := name
 	if !strings.Contains(name, "/") {
 		found, err := exec.LookPath(name)
 		if err != nil {
-			return "", fmt.Errorf("command: %q is not found on the PATH, %s", name, os.Getenv("PATH"))
+			return "", fmt.Errorf("%s: %q is not found on the PATH, %s", key, name, os.Getenv("PATH"))
 		}
 		path = found
 	}
@@ -186,7 +195,7 @@ func findProgram(name string) (string, error) {
 		return "", err
 	}
 	if wrong := process.Check(path); wrong != nil {
-		return "", fmt.Errorf("command: %q: %s", path, wrong.Reason)
+		return "", fmt.Errorf("%s: %q: %s", key, path, wrong.Reason)
 	}
 	return path, nil
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -84,28 +83,14 @@ func (h *Host) openWSGIWorkers(r *route, run *config.WSGI) error {
 // findPython returns the interpreter. A symbolic link is not followed: a virtual
 // environment is known by where its link is.
 func findPython(c *config.WSGI) (string, error) {
-	path, key := c.Python, "python"
-	if c.Venv != "" {
-		path, key = filepath.Join(c.Venv, "bin", "python"), "venv"
-		if _, err := os.Stat(path); err != nil {
-			return "", fmt.Errorf("venv: %q is no virtual environment: there is no bin/python in it", c.Venv)
-		}
+	if c.Venv == "" {
+		return findProgram("python", c.Python)
 	}
-	if !strings.Contains(path, "/") {
-		found, err := exec.LookPath(path)
-		if err != nil {
-			return "", fmt.Errorf("python: %q is not found on the PATH, %s", path, os.Getenv("PATH"))
-		}
-		path = found
+	path := filepath.Join(c.Venv, "bin", "python")
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("venv: %q is no virtual environment: there is no bin/python in it", c.Venv)
 	}
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return "", err
-	}
-	if wrong := process.Check(path); wrong != nil {
-		return "", fmt.Errorf("%s: %q: %s", key, path, wrong.Reason)
-	}
-	return path, nil
+	return findProgram("venv", path)
 }
 
 // pythonEnv is what the environment of the processes needs besides the usual.
@@ -210,8 +195,8 @@ func exception(stderr string) string {
 
 // openInterpreted prepares a process for each request.
 func (h *Host) openInterpreted(r *route, run *config.WSGI) error {
-	if st, err := os.Stat(run.Dir); run.Dir != "" && (err != nil || !st.IsDir()) {
-		return fmt.Errorf("dir: %q is no folder", run.Dir)
+	if err := checkDir(run.Dir); err != nil {
+		return err
 	}
 	home, who, err := lookUpUser(run.User)
 	if err != nil {
