@@ -253,11 +253,11 @@ func (p *pool) put(c *poolConn) {
 	c.ep.served++
 	p.mu.Unlock()
 	w.ep, w.c = c.ep, c
-	if w.x.ctx.Err() == nil && w.x.short() {
-		c.idle = time.Now()
-		if w.x.replayable() || c.lasting() == nil {
-			w.x.send(c)
-		}
+	if !w.x.replayable() {
+		c.idle = time.Now() // for lasting, here and in usable
+	}
+	if w.x.ctx.Err() == nil && w.x.short() && (w.x.replayable() || c.lasting() == nil) {
+		w.x.send(c)
 	}
 	w.ready <- struct{}{}
 }
