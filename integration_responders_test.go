@@ -261,8 +261,15 @@ func responderStreams(t *testing.T, h *host, r responder) {
 	if r.holds != "" {
 		t.Skip(r.holds)
 	}
+	fiveLines(t, h, r.path+"/stream?")
+}
+
+// fiveLines reads lines one by one from an application that waits, after each, until a
+// file in the folder that ends the target says that it was seen.
+func fiveLines(t *testing.T, h *host, target string) {
+	t.Helper()
 	dir := t.TempDir()
-	resp, err := h.client.Get(h.url(r.path + "/stream?" + dir))
+	resp, err := h.client.Get(h.url(target + dir))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,9 @@
 package gatehouse_test
 
 import (
-	"bufio"
 	"crypto/md5"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -77,23 +75,7 @@ func wsgiUpload(t *testing.T, h *wsgiHost, path string, size int, name string) {
 // flaskStream reads lines one by one; the application waits until each was seen (C27).
 func flaskStream(t *testing.T, h *wsgiHost) {
 	t.Helper()
-	dir := t.TempDir()
-	resp, err := h.client.Get(h.url("/flask/stream?dir=" + dir))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	in := bufio.NewReader(resp.Body)
-	for n := 1; n <= 5; n++ {
-		line, err := in.ReadString('\n')
-		if want := fmt.Sprintf("line %d\n", n); line != want || err != nil {
-			t.Fatalf("got %q, %v; want %q", line, err, want)
-		}
-		write(t, filepath.Join(dir, fmt.Sprint(n)), "", 0o644)
-	}
-	if rest, err := io.ReadAll(in); len(rest) > 0 || err != nil {
-		t.Errorf("at the end %q, %v", rest, err)
-	}
+	fiveLines(t, h.host, "/flask/stream?dir=")
 }
 
 // flaskStreamLeft: a client that leaves in the middle of a stream has it closed (C28).
