@@ -136,9 +136,19 @@ func readPid(t *testing.T, in *bufio.Reader) int {
 	if err != nil {
 		t.Fatalf("the program's pid: %q, %v", line, err)
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(line))
-	if err != nil || pid <= 1 || syscall.Kill(pid, 0) != nil {
+	pid := parsePid(t, line)
+	if syscall.Kill(pid, 0) != nil {
 		t.Fatalf("not the pid of a process: %q", line)
+	}
+	return pid
+}
+
+// parsePid is readPid where the process may have ended meanwhile.
+func parsePid(t *testing.T, line string) int {
+	t.Helper()
+	pid, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil || pid <= 1 {
+		t.Fatalf("not a pid: %q", line)
 	}
 	return pid
 }

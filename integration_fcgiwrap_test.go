@@ -1,7 +1,6 @@
 package gatehouse_test
 
 import (
-	"bufio"
 	"fmt"
 	"net"
 	"os"
@@ -23,7 +22,7 @@ var wrapFailures = []trial{
 		if took := time.Since(began); took > 10*time.Second {
 			t.Errorf("the answer took %v", took)
 		}
-		gone(t, readPid(t, bufio.NewReader(strings.NewReader(got.body))))
+		gone(t, parsePid(t, got.body))
 	}},
 	{"input and output of more than a pipe's size are a deadlock", nil, one(request{method: "POST", path: "/cgi-bin/greedy.sh", body: strings.Repeat("x", 4<<20),
 		status: 200, want: strings.Repeat("\x00", 1<<20) + "4194304\n"})},

@@ -17,9 +17,12 @@ import (
 	"gatehouse/process"
 )
 
-// listFDs prints the descriptors of a shell; the folder that it reads is closed
-// again when it looks which of them there are.
-const listFDs = `for f in /proc/$$/fd/*; do if [ -e $f ] || [ -L $f ]; then echo ${f##*/}; fi; done`
+// findFDs sets $open to the descriptors of a shell, listFDs prints them; the folder
+// that it reads is closed again when it looks which of them there are.
+const (
+	findFDs = `open=; for f in /proc/$$/fd/*; do if [ -e $f ] || [ -L $f ]; then open="$open ${f##*/}"; fi; done`
+	listFDs = findFDs + `; echo $open`
+)
 
 // host runs a fake in our session, which is an Exec's user of its own.
 func host(t *testing.T, files []*os.File, name string, args ...string) string {
@@ -62,7 +65,7 @@ func testDescriptorsParallel(t *testing.T, w way) {
 	for range 100 {
 		p, out := spawnOut(t, w, script)
 		wg.Go(func() {
-			if got := out.rest(); got != "0\n1\n2\n" {
+			if got := out.rest(); got != "0 1 2\n" {
 				t.Errorf("descriptors are %q", got)
 			}
 			p.End()
@@ -82,7 +85,7 @@ func TestDescriptorsInherited(t *testing.T) {
 	}
 	defer null.Close()
 	files := []*os.File{null, null, null, null, null, null, null, null}
-	if got := host(t, files, "host", listFDs); got != "0\n1\n2\n" {
+	if got := host(t, files, "host", listFDs); got != "0 1 2\n" {
 		t.Errorf("descriptors are %q", got)
 	}
 }

@@ -29,9 +29,9 @@ func TestWorkersDescriptors(t *testing.T) {
 	c.Release()
 
 	script := workers(t, &process.Workers{Max: 1, Spawner: g.Spawner, Command: *sh(
-		`echo $0 >&2; (` + listFDs + `; sed -n 2p /proc/$$/fdinfo/0) | tr "\n" " " >&2; echo >&2; sleep 1000`)})
+		`echo $0 >&2; ` + findFDs + `; flags=$(sed -n 2p /proc/$$/fdinfo/0); echo $open $flags >&2; sleep 1000`)})
 	script.dial().Release()
-	script.log.wants(t, "msg=stderr", "worker=app", "pid=", `line="0 1 2 flags:\t02 "`)
+	script.log.wants(t, "msg=stderr", "worker=app", "pid=", `line="0 1 2 flags: 02"`)
 
 	bare := workers(t, &process.Workers{Max: 1, Spawner: g.Spawner, Command: process.Command{Path: "/bin/sleep"}})
 	if c, err := bare.Dial(t.Context()); err == nil { // it may have ended already
