@@ -73,7 +73,7 @@ func (ch *child) begin(pid int, c *Command, begun time.Time, send func() error) 
 	if err := send(); err != nil {
 		return nil, err
 	}
-	ch.keep, ch.tag = c.KeepChildren, tagOf(c.Env, e.Tag)
+	ch.keep, ch.tag = c.KeepChildren, tagOf(c.Env, e.mark())
 	ch.p = newProcess(ch, pid, begun, c.Grace)
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -78,7 +79,7 @@ type child struct {
 	leaf *leaf
 
 	aside bool  // see Command
-	rss0  int64 // our own largest resident set when it was started
+	rss0  int64 // our own largest resident set when it had been started
 	seq   uint64
 
 	watched  atomic.Bool
@@ -141,7 +142,7 @@ func (e *Exec) Spawn(ctx context.Context, c *Command) (*Process, error) {
 	}
 	defer func() { <-e.starts }()
 
-	ch := &child{e: e, keep: c.KeepChildren, tag: tagOf(c.Env, e.Tag), aside: c.aside}
+	ch := &child{e: e, keep: c.KeepChildren, tag: tagOf(c.Env, e.mark()), aside: c.aside}
 	if err := ch.start(c, begun); err != nil {
 		return nil, err
 	}
@@ -194,12 +195,12 @@ func (ch *child) fork(c *Command, begun time.Time) error {
 	if args == nil {
 		args = []string{c.Path}
 	}
-	ch.rss0 = ownMaxRSS()
 	pid, err := forkLimited(c.Path, args, &attr, c.Limits, ch.e.log())
 	runtime.KeepAlive(c)
 	if err != nil {
 		return startError(c, err)
 	}
+	ch.rss0 = ownMaxRSS() // after the exec, until which it may have grown
 	ch.p = newProcess(ch, pid, begun, c.Grace)
 	ch.e.enlist(ch)
 	return nil
@@ -234,6 +235,10 @@ func (e *Exec) file(f *os.File) uintptr {
 
 // tagName tells what Workers are to mark their processes with.
 func (e *Exec) tagName() string { return e.Tag }
+
+// mark names the variable that tells whose an orphan is. Without a Tag only helpers have
+// one: their spares are orphans from their birth until they are adopted.
+func (e *Exec) mark() string { return cmp.Or(e.Tag, helperMark) }
 
 // beginFork gives a fork its number, which is to be given to endFork when the
 // process is in the table of the living or does not exist.

@@ -42,6 +42,7 @@ type orphan struct {
 	known bool      // the rest is filled in
 	tag   string    // "" when it has none
 	seq   uint64    // the process started last when it was first seen
+	blank time.Time // when it was first seen without an environment
 	asked time.Time // when SIGTERM was sent; zero: not yet
 }
 
@@ -115,14 +116,13 @@ func (o *orphans) run() {
 func (o *orphans) stop() error {
 	close(o.quit)
 	<-o.done
-	const patience = 200 // looks, 10 ms apart, beyond the grace
-	for range patience {
-		if !o.scan(true) {
-			return nil
+	const patience = 10 * time.Second
+	for end := time.Now().Add(patience); o.scan(true); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			return fmt.Errorf("process: %d orphans do not go away, even killed", len(o.seen))
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
-	return fmt.Errorf("process: %d orphans do not go away, even killed", len(o.seen))
+	return nil
 }
 
 // scan looks at the children once. It reports whether orphans are being ended,
@@ -150,14 +150,14 @@ func (o *orphans) scan(all bool) (pending bool) {
 			pending, unsure = true, true
 			continue
 		}
-		if reaped, _ := syscall.Wait4(pid, nil, syscall.WNOHANG, nil); reaped == pid {
+		if o.reap(pid) {
 			delete(pids, pid)
 			pending, unsure = true, true // its children are ours since
 			continue
 		}
 		if !or.known {
-			tag, err := o.tagOf(pid)
-			if scarce(err) { // without its tag it would be taken for another's
+			tag, err := o.tagOf(pid, or)
+			if scarce(err) || errors.Is(err, errBlank) { // without its tag it would be taken for another's
 				pending, unsure = true, true
 				continue
 			}
@@ -215,8 +215,24 @@ func (ch *child) disowns(pid int) bool {
 	return err == nil && group != ch.p.Pid
 }
 
+// reap reaps an orphan that has ended, and reports whether it had.
+func (o *orphans) reap(pid int) bool {
+	o.e.mu.Lock()
+	defer o.e.mu.Unlock()
+	if o.e.hasLocked(pid) {
+		return false
+	}
+	reaped, _ := syscall.Wait4(pid, nil, syscall.WNOHANG, nil)
+	return reaped == pid
+}
+
 // end climbs one rung of the ladder for one orphan.
 func (o *orphans) end(pid int, or *orphan, now bool) {
+	o.e.mu.Lock()
+	defer o.e.mu.Unlock()
+	if o.e.hasLocked(pid) {
+		return
+	}
 	switch {
 	case now, !or.asked.IsZero() && time.Since(or.asked) > DefaultGrace:
 		_ = syscall.Kill(pid, syscall.SIGKILL)
@@ -284,7 +300,7 @@ func (o *orphans) living(pids map[int]bool) living {
 		}
 	}
 	for pid := range e.adopted {
-		if !e.closed {
+		if e.hasLocked(pid) {
 			delete(pids, pid)
 		}
 	}
@@ -292,6 +308,13 @@ func (o *orphans) living(pids map[int]bool) living {
 		l.forking = min(l.forking, n)
 	}
 	return l
+}
+
+// hasLocked reports whether a child is no orphan: it was started, or is adopted. That can
+// come about in the middle of a look, and what the look knows of it, its tag above all, is
+// no longer true. mu is held.
+func (e *Exec) hasLocked(pid int) bool {
+	return e.live[pid] != nil || e.adopted[pid] != nil && !e.closed
 }
 
 func (e *Exec) lastStarted() uint64 {
@@ -316,8 +339,13 @@ func childrenOf(pid int) ([]int, error) {
 	return pids, nil
 }
 
-// tagOf reads the tag from the environment that a process was started with.
-func (o *orphans) tagOf(pid int) (string, error) {
+// errBlank is the error where an environment seems to be empty just now.
+var errBlank = errors.New("process: it has no environment")
+
+// tagOf reads the tag from the environment that a process was started with. In the midst
+// of an execve(2) it reads as empty, so that is believed at another look only, and for
+// some time not while the kernel does not know its place.
+func (o *orphans) tagOf(pid int, or *orphan) (string, error) {
 	const most = 256 << 10
 	f, err := os.Open(fmt.Sprintf("/proc/%d/environ", pid))
 	if err != nil {
@@ -325,11 +353,21 @@ func (o *orphans) tagOf(pid int) (string, error) {
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, most))
+	if err == nil && len(text) == 0 {
+		const most = 5 * time.Second
+		first := or.blank.IsZero()
+		if first {
+			or.blank = time.Now()
+		}
+		if first || statField(pid, 51) == 0 && time.Since(or.blank) < most { // env_end
+			return "", errBlank
+		}
+	}
 	var vars []string
 	for v := range bytes.SplitSeq(text, []byte{0}) {
 		vars = append(vars, string(v))
 	}
-	return tagOf(vars, o.e.Tag), err
+	return tagOf(vars, o.e.mark()), err
 }
 
 // tagOf finds the value of the variable name in env; "" where there is none.

@@ -199,6 +199,7 @@ func (s *WarmSpawner) warm(ctx context.Context, c *Command) (*Process, string) {
 	if pl == nil {
 		return nil, coldFor(why)
 	}
+	defer pl.leave()
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	var err error
@@ -217,7 +218,7 @@ var buffers = sync.Pool{New: func() any {
 	return &buf
 }}
 
-// pool finds or makes the pool for a job.
+// pool finds or makes the pool for a job, which is to leave it.
 func (w *Warm) pool(s *WarmSpawner, j *job) (*pool, string) {
 	var room [1024]byte
 	key := poolKey(room[:0], s, j)
@@ -227,6 +228,7 @@ func (w *Warm) pool(s *WarmSpawner, j *job) (*pool, string) {
 		return nil, "the server stops"
 	}
 	if p := w.pools[string(key)]; p != nil {
+		p.enter()
 		return p, ""
 	}
 	if !j.interp.isProgram() {
@@ -239,6 +241,7 @@ func (w *Warm) pool(s *WarmSpawner, j *job) (*pool, string) {
 		w.pools = make(map[string]*pool)
 	}
 	p := newPool(w, s, j, string(key))
+	p.enter()
 	w.pools[string(key)] = p
 	if w.ticking == nil {
 		w.ticking = make(chan struct{})

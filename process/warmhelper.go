@@ -2,6 +2,7 @@ package process
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,7 @@ type helper struct {
 
 	// The goroutine's own.
 	errs   Stderr
+	stderr *os.File      // our end of its standard error
 	silent chan struct{} // closed when nothing more comes to errs
 	early  []*spare      // of a batch whose parent is not gone yet
 	paths  []string      // to watch
@@ -52,8 +54,10 @@ type helper struct {
 
 const (
 	startTime  = 10 * time.Second // from the start to READY
-	answerTime = 5 * time.Second  // from an order to its end
+	answerTime = 5 * time.Second  // from an order to the first spare, from one to the next, and to the end
 	maxPaths   = 4096             // that a helper has watched
+
+	helperMark = "GATEHOUSE" // names the variable that marks a helper where there is no Tag
 )
 
 // newHelper starts one. The pool's mu is held.
@@ -74,6 +78,7 @@ func (h *helper) run(ctx context.Context) {
 	defer h.p.w.running.Done()
 	defer h.cancel()
 	stderr, err := h.start(ctx)
+	h.stderr = stderr
 	if err != nil {
 		h.p.failed(h, err.Error())
 		return
@@ -168,10 +173,7 @@ func (h *helper) spawn(ctx context.Context, stderr, control, text *os.File) (*Pr
 	h.errs.Line = func(line string) {
 		h.p.w.log().Warn("warm helper says", "helper", h.p.how, "line", line)
 	}
-	tag := h.p.adopter.tagName()
-	if tag == "" {
-		tag = "GATEHOUSE"
-	}
+	tag := cmp.Or(h.p.adopter.tagName(), helperMark)
 	mark := fmt.Sprintf("%s=helper-%p-%d-", tag, h, h.number)
 	proc, err := h.p.adopter.Spawn(ctx, &Command{
 		Path:   h.p.path,
@@ -350,6 +352,9 @@ func (h *helper) announced(batch string, sp *spare) error {
 	if last {
 		h.missing--
 	}
+	if last && !done && !h.deaf {
+		_ = h.control.SetReadDeadline(time.Now().Add(answerTime))
+	}
 	h.p.mu.Unlock()
 	if last && !done {
 		h.early = append(h.early, sp) // until its parent is gone it is not our child
@@ -440,13 +445,15 @@ func (h *helper) reason(err error) string {
 // end says how it has ended, if it does soon.
 func (h *helper) end() string {
 	const soon = 100 * time.Millisecond
-	if !h.proc.Await(soon) {
+	for range 50 { // one that has begun to end is given 5 s
+		if h.proc.Await(soon) || !exiting(h.proc.Pid) {
+			break
+		}
+	}
+	if !h.proc.Await(0) {
 		return "it does not listen any more"
 	}
-	select {
-	case <-h.silent:
-	case <-time.After(soon):
-	}
+	awaitRead(h.silent, h.stderr, soon)
 	exit, _ := h.proc.Exit()
 	return "it has ended: " + exit.String()
 }

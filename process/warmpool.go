@@ -27,7 +27,8 @@ type pool struct {
 	user    *User
 	preload []string
 	learns  bool
-	used    atomic.Int64 // when the last request came, in Unix nanoseconds
+	asking  atomic.Int32 // requests that look for a spare
+	used    atomic.Int64 // when the last of them came or left, in Unix nanoseconds
 
 	mu       sync.Mutex
 	closed   bool
@@ -84,13 +85,24 @@ func newPool(w *Warm, s *WarmSpawner, j *job, key string) *pool {
 	}
 	p.preload = validNames(s.o.Preload)
 	p.learned = w.learned[key]
-	p.used.Store(time.Now().UnixNano())
 	return p
+}
+
+// enter and leave enclose what a request asks of the pool: so long it is not idle,
+// however long its helper takes to start. enter is called with the Warm's mu, without
+// which no pool is ended.
+func (p *pool) enter() {
+	p.asking.Add(1)
+	p.used.Store(time.Now().UnixNano())
+}
+
+func (p *pool) leave() {
+	p.used.Store(time.Now().UnixNano())
+	p.asking.Add(-1)
 }
 
 // start has a spare run the request in message, or says why none does.
 func (p *pool) start(ctx context.Context, j *job, message []byte, begun time.Time, on bool) (*Process, string) {
-	p.used.Store(begun.UnixNano())
 	for range attempts {
 		sp, why := p.take(ctx, j, on)
 		if sp == nil {
@@ -467,8 +479,11 @@ func (p *pool) tend(now time.Time) {
 	}
 }
 
-// idle is how long no request has come.
+// idle is how long no request has asked for anything.
 func (p *pool) idle() time.Duration {
+	if p.asking.Load() > 0 {
+		return 0
+	}
 	return time.Since(time.Unix(0, p.used.Load()))
 }
 

@@ -339,12 +339,7 @@ func (wk *worker) failed(err error) string {
 
 // lastWords waits for the end of the standard error and returns its last line.
 func (wk *worker) lastWords() string {
-	t := time.NewTimer(stderrLinger)
-	defer t.Stop()
-	select {
-	case <-wk.read:
-	case <-t.C:
-	}
+	awaitRead(wk.read, wk.stderr, stderrLinger)
 	tail := wk.errs.Tail()
 	return tail[strings.LastIndexByte(tail, '\n')+1:]
 }

@@ -57,8 +57,8 @@ func (c *workerConn) SyscallConn() (syscall.RawConn, error) {
 // Pid is that of the worker.
 func (c *workerConn) Pid() int { return c.wk.p.Pid }
 
-// End waits for the end of the worker, at most d, and tells how it came about, as
-// Exit.String does; "" while the worker lives.
+// End waits for the end of the worker, at most d, or 5 s where that has begun, and tells
+// how it came about, as Exit.String does; "" while the worker lives.
 func (c *workerConn) End(d time.Duration) string {
 	if e, ended := c.wk.p.Exit(); ended {
 		return e.String()
@@ -68,10 +68,14 @@ func (c *workerConn) End(d time.Duration) string {
 	select {
 	case <-c.wk.p.Exited():
 	case <-t.C:
-		return ""
+		if exiting(c.wk.p.Pid) {
+			c.wk.p.Await(5 * time.Second)
+		}
 	}
-	e, _ := c.wk.p.Exit()
-	return e.String()
+	if e, ended := c.wk.p.Exit(); ended {
+		return e.String()
+	}
+	return ""
 }
 
 // atEnd reports whether the other side has closed the connection.

@@ -216,7 +216,7 @@ func (w *Workers) Dial(ctx context.Context) (net.Conn, error) {
 	if err := w.Start(); err != nil {
 		return nil, err
 	}
-	const tries = 3
+	tries := w.max() + 2 // all may have died at once
 	for try := 1; ; try++ {
 		g, err := w.place(ctx)
 		if err != nil {

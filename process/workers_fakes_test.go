@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -35,6 +36,9 @@ func fakeWorker(args []string) int {
 	for {
 		c, err := ln.Accept()
 		if err != nil {
+			if deaf.Load() {
+				time.Sleep(time.Hour)
+			}
 			return complain(err)
 		}
 		go serveLines(c)
@@ -52,7 +56,10 @@ func workerListener(args []string) (net.Listener, error) {
 	return net.Listen(args[0], args[1])
 }
 
-var ballast []byte
+var (
+	ballast []byte
+	deaf    atomic.Bool
+)
 
 func serveLines(c net.Conn) {
 	defer c.Close()
@@ -77,6 +84,7 @@ func serveLines(c net.Conn) {
 		case "grow":
 			ballast = bytes.Repeat([]byte{1}, n)
 		case "deaf": // nothing listens at the socket any more
+			deaf.Store(true)
 			_ = unix.Shutdown(0, unix.SHUT_RDWR)
 		case "look":
 			answer = lookAround()
@@ -171,6 +179,9 @@ func workers(t testing.TB, w *process.Workers) group {
 	}
 	if w.Command.Grace == 0 {
 		w.Command.Grace = time.Second
+	}
+	if w.StartTimeout == 0 {
+		w.StartTimeout = patience
 	}
 	if w.Name == "" {
 		w.Name = "app"

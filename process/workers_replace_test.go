@@ -64,7 +64,10 @@ func TestWorkersReplaceStarting(t *testing.T) {
 	}()
 	until(t, "one that waits", func() bool { return g.Status().Waiting == 1 })
 	g.Replace()
-	until(t, "another worker", func() bool { return len(g.Live()) == 1 && g.Live()[0] != pid })
+	until(t, "another worker", func() bool {
+		live := g.Live()
+		return len(live) == 1 && live[0] != pid
+	})
 	if s := g.Status(); s.Waiting != 1 || s.Failures != 0 {
 		t.Errorf("got %+v, want one that waits still and no failure", s)
 	}
@@ -148,6 +151,16 @@ func TestWorkersReplaceUnderLoad(t *testing.T) {
 		})
 	}
 	for range 10 {
+		// The oldest of more than four that cannot end would be stopped.
+		until(t, "the workers before the last are gone", func() bool {
+			ending := 0
+			for _, wk := range g.Status().Workers {
+				if wk.State == "ending" {
+					ending++
+				}
+			}
+			return ending <= 2
+		})
 		g.Replace()
 		g.serve("pid")
 	}

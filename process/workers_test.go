@@ -122,7 +122,7 @@ func TestWorkersStatic(t *testing.T) {
 
 // On demand: none at first, one that is used again and again, and none at last.
 func TestWorkersOnDemand(t *testing.T) {
-	g := workers(t, &process.Workers{Max: 3, IdleTimeout: 300 * time.Millisecond})
+	g := workers(t, &process.Workers{Max: 3})
 	if err := g.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -135,6 +135,8 @@ func TestWorkersOnDemand(t *testing.T) {
 			t.Errorf("got process %d, want %d again", pid, first)
 		}
 	}
+
+	g = workers(t, &process.Workers{Max: 3, IdleTimeout: 300 * time.Millisecond, Spawner: g.Spawner})
 	a, b := g.dial(), g.dial()
 	if a.Pid() == b.Pid() {
 		t.Error("two connections at once to one worker")

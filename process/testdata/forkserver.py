@@ -77,7 +77,10 @@ def run(message, memory, learn):
     names = [n for n in sys.modules if n not in KNOWN]
     if learn and names:
         to = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        to.sendto(b"\0".join([b"L", *(n.encode() for n in names)]), learn.replace(b"@", b"\0", 1))
+        try:
+            to.sendto(b"\0".join([b"L", *(n.encode() for n in names)]), learn.replace(b"@", b"\0", 1))
+        except ConnectionRefusedError:  # the helper has been replaced
+            pass
     os._exit(status)
 
 
