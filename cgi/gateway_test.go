@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -269,7 +270,8 @@ func TestGatewayBrokenFront(t *testing.T) {
 // A real program: output flushed while it runs (A103), its standard error to the
 // front where that is wanted, and the body through its pipe.
 func TestGatewayProgram(t *testing.T) {
-	p, _ := program(t, shell(t, `echo oops >&2; printf 'Content-Type: a/b\n\n'; echo first; sleep 0.3; cat; echo " $CONTENT_LENGTH $REMOTE_ADDR"`))
+	flushed := filepath.Join(t.TempDir(), "flushed")
+	p, _ := program(t, shell(t, `echo oops >&2; printf 'Content-Type: a/b\n\n'; echo first; while [ ! -e `+flushed+` ]; do sleep 0.05; done; cat; echo " $CONTENT_LENGTH $REMOTE_ADDR"`))
 	g, _ := gateway(p)
 	var stderr logged
 	s := new(served)
@@ -280,7 +282,7 @@ func TestGatewayProgram(t *testing.T) {
 			if firstAt < 0 {
 				firstAt = s.out.Len()
 			}
-			return nil
+			return os.WriteFile(flushed, nil, 0o600)
 		}})
 	_, body, _ := strings.Cut(s.out.String(), "\r\n\r\n")
 	if body != "first\nhello 5 192.0.2.7\n" || !s.whole || s.status != 200 {

@@ -10,9 +10,11 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gatehouse/cgi"
+	"gatehouse/process"
 )
 
 // serve serves r over HTTP/1 until the test ends, as the host does, and returns the address.
@@ -283,10 +285,14 @@ func TestHandlerClientGone(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			p, _ := program(t, shell(t, row.script))
+			started := make(chan *process.Process, 1)
+			p.Spawner = &telling{Spawner: spawner, started: started}
 			addr := serve(t, &cgi.Handler{Responder: p, SendTimeout: 300 * time.Millisecond})
 			conn := connect(t, addr)
 			_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-			if !eventually(func() bool { return spawner.Live() == 1 }) {
+			select {
+			case <-started:
+			case <-time.After(patience):
 				t.Fatal("it was not started")
 			}
 			if row.name != "takes nothing" {
@@ -402,11 +408,30 @@ func TestHandlerSilentProgram(t *testing.T) {
 		func(_ context.Context, req *cgi.Request) (*cgi.Response, error) {
 			return cgi.ReadResponse(&silent{strings.NewReader("Content-Type: text/plain\n\nbody"), 400 * time.Millisecond}, cgi.ParseLimits{}, nil)
 		})}
-	addr := serve(t, h)
 	for method, end := range map[string]string{"GET": "4\r\nbody\r\n0\r\n\r\n", "HEAD": "\r\n\r\n"} {
-		got := exchange(t, addr, method+" / HTTP/1.1\r\n"+closeHead)
-		if !strings.HasPrefix(got, "HTTP/1.1 200 ") || !strings.HasSuffix(got, end) {
-			t.Errorf("%s: got %q, want %q at its end", method, got, end)
-		}
+		synctest.Test(t, func(t *testing.T) { // where only what is slow on purpose is slow
+			ours, theirs := net.Pipe()
+			_ = ours.SetDeadline(time.Now().Add(patience))
+			srv := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0)}
+			go func() { _ = srv.Serve(cgi.StrictListener(&one{conn: theirs}, cgi.StrictLimits{})) }() // one connection long
+			_, _ = io.WriteString(ours, method+" / HTTP/1.1\r\n"+closeHead)
+			got, err := io.ReadAll(ours)
+			if !strings.HasPrefix(string(got), "HTTP/1.1 200 ") || !strings.HasSuffix(string(got), end) || err != nil {
+				t.Errorf("%s: got %q, %v, want %q at its end", method, got, err, end)
+			}
+		})
 	}
 }
+
+// one is a listener that accepts one connection.
+type one struct{ conn net.Conn }
+
+func (l *one) Accept() (conn net.Conn, err error) {
+	if conn, l.conn = l.conn, nil; conn == nil {
+		return nil, net.ErrClosed
+	}
+	return conn, nil
+}
+
+func (l *one) Close() error   { return nil }
+func (l *one) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }

@@ -219,8 +219,28 @@ func (o *output) readSettled(p []byte, within time.Duration) (int, limit, error)
 		return 0, noLimit, err
 	case o.hasExited() != exited: // it was the exit that woke us
 		return 0, noLimit, nil
+	case limit != withinLimit && limit != totalLimit: // it may be that we came late, not the output
+		if n, err = readNow(o.f, p); n > 0 || err == io.EOF {
+			return n, noLimit, err
+		}
 	}
 	return 0, limit, nil
+}
+
+// readNow reads what is there, whatever the deadline of f is: a read that comes after its
+// deadline does not look.
+func readNow(f *os.File, p []byte) (n int, err error) {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	if e := conn.Control(func(fd uintptr) { n, err = unix.Read(int(fd), p) }); e != nil {
+		return 0, e
+	}
+	if n == 0 && err == nil {
+		err = io.EOF
+	}
+	return max(n, 0), err
 }
 
 // A limit is what ends a Read that finds nothing.

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -151,6 +152,7 @@ func testProgramSurvives(t *testing.T) {
 		for _, phase := range []string{"", slow} {
 			t.Run(row.name+" "+phase, func(t *testing.T) {
 				p, _ := program(t, shell(t, phase+row.script))
+				p.Times.Linger = 300 * time.Millisecond
 				begun := time.Now()
 				resp, body, err := answer(t, p, request("POST", row.post))
 				if err != nil {
@@ -178,7 +180,6 @@ func testProgramFinishesAfterLength(t *testing.T) {
 	for _, phase := range []string{"", slow} {
 		mark := filepath.Join(t.TempDir(), "mark")
 		p, log := program(t, shell(t, phase+`printf 'Content-Type: text/plain\nContent-Length: 2\n\nok'; sleep 0.1; echo done >`+mark+`; exit 5`))
-		p.Times.Linger = 10 * time.Second
 		req := request("GET", "")
 		if _, body, err := answer(t, p, req); err != nil || body != "ok" {
 			t.Fatalf("%q, %v", body, err)
@@ -215,13 +216,12 @@ func testProgramClientGone(t *testing.T) {
 			begun, mark := filepath.Join(dir, "begun"), filepath.Join(dir, "mark")
 			first, then := "", okHeader
 			if row.header {
-				first, then = okHeader, ""
+				first, then = okHeader+`echo x; `, ""
 			}
 			// The second sleep is beyond the linger: only FinishAnyway bears with it.
-			p, _ := program(t, shell(t, first+`echo x; echo >`+begun+`; sleep 1.5; `+then+`echo done >`+mark))
-			if !row.header {
-				p.Path = shell(t, `echo >`+begun+`; sleep 1.5; `+then+`echo done >`+mark)
-			}
+			pause := map[bool]string{false: "60", true: "1.5"}[row.anyway]
+			p, _ := program(t, shell(t, first+`echo >`+begun+`; sleep `+pause+`; `+then+`echo done >`+mark))
+			p.Times.Linger = 300 * time.Millisecond
 			p.FinishAnyway = row.anyway
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
@@ -293,28 +293,48 @@ func testProgramGoesOn(t *testing.T) {
 	idle(t)
 }
 
-// TestProgramStdinStall: a program that reads slowly is none that does not read.
+// TestProgramStdinStall: what a program does not read is given up.
 func TestProgramStdinStall(t *testing.T) { eachWay(t, testProgramStdinStall) }
 
 func testProgramStdinStall(t *testing.T) {
 	body := strings.Repeat("x", 512<<10)
-	t.Run("never reads", func(t *testing.T) {
-		p, _ := program(t, shell(t, `sleep 0.6; `+okHeader+`wc -c`))
-		p.Times.Stdin = 200 * time.Millisecond
+	// It reads when this process has given the other end of the pipe up.
+	p, _ := program(t, shell(t, `p=$(readlink /proc/self/fd/0); while ls -l /proc/$PPID/fd 2>/dev/null | grep -qF "$p"; do sleep 0.05; done; `+okHeader+`wc -c`))
+	p.Times.Stdin = 200 * time.Millisecond
+	_, got, err := answer(t, p, request("POST", body))
+	if err != nil || strings.TrimSpace(got) == "524288" {
+		t.Errorf("%q, %v: want fewer bytes than the body has", got, err)
+	}
+}
+
+// TestProgramSlow is what takes some seconds, beside each other, because the limits are
+// to be longer than the pauses of a busy machine.
+func TestProgramSlow(t *testing.T) { eachWay(t, testProgramSlow) }
+
+func testProgramSlow(t *testing.T) {
+	for name, prepare := range map[string]func(t *testing.T) func(t *testing.T){
+		"reads slowly": readsSlowly, "idle after exit": idleAfterExit, "lingers once": lingersOnce,
+	} {
+		run := prepare(t)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			run(t)
+		})
+	}
+}
+
+// A program that reads slowly is none that does not read.
+func readsSlowly(t *testing.T) func(t *testing.T) {
+	body := strings.Repeat("x", 512<<10)
+	// Each read makes room for one page; a piece of 64 KiB takes longer than the limit.
+	p, _ := program(t, shell(t, okHeader+`n=0; while [ $n -lt 18 ]; do dd bs=4096 count=1 of=/dev/null 2>/dev/null; sleep 0.3; n=$((n+1)); done; wc -c`))
+	p.Times.Stdin = 4500 * time.Millisecond
+	return func(t *testing.T) {
 		_, got, err := answer(t, p, request("POST", body))
-		if err != nil || strings.TrimSpace(got) == "524288" {
-			t.Errorf("%q, %v: want fewer bytes than the body has", got, err)
+		if err != nil || strings.TrimSpace(got) != "450560" {
+			t.Errorf("%q, %v: want 450560 of 524288 bytes to be left", got, err)
 		}
-	})
-	t.Run("reads slowly", func(t *testing.T) {
-		// Each read makes room for one page; each piece of 64 KiB takes longer than the limit.
-		p, _ := program(t, shell(t, okHeader+`n=0; while [ $n -lt 40 ]; do dd bs=4096 count=1 of=/dev/null 2>/dev/null; sleep 0.03; n=$((n+1)); done; wc -c`))
-		p.Times.Stdin = 400 * time.Millisecond
-		_, got, err := answer(t, p, request("POST", body))
-		if err != nil || strings.TrimSpace(got) != "360448" {
-			t.Errorf("%q, %v: want 360448 of 524288 bytes to be left", got, err)
-		}
-	})
+	}
 }
 
 // TestProgramBodyTimeout: the client's body that does not come in time has a status
@@ -335,31 +355,101 @@ func testProgramBodyTimeout(t *testing.T) {
 	}
 }
 
-// TestProgramIdleAfterExit: once it has ended, silence is the end, not a time-out,
-// even where idle_timeout is the shorter of the two.
-func TestProgramIdleAfterExit(t *testing.T) { eachWay(t, testProgramIdleAfterExit) }
-
-func testProgramIdleAfterExit(t *testing.T) {
+// Once it has ended, silence is the end, not a time-out, even where idle_timeout is the
+// shorter of the two.
+func idleAfterExit(t *testing.T) func(t *testing.T) {
 	p, _ := program(t, shell(t, okHeader+`printf ok; sleep 60 & sleep 0.1`))
-	p.Times.Idle, p.Times.Linger = 300*time.Millisecond, 3*time.Second
-	if _, body, err := answer(t, p, request("GET", "")); err != nil || body != "ok" {
-		t.Errorf("%q, %v", body, err)
+	p.Times.Idle, p.Times.Linger = time.Second, 3*time.Second
+	return func(t *testing.T) {
+		_, body, err := answer(t, cgi.ResponderFunc(func(ctx context.Context, req *cgi.Request) (*cgi.Response, error) {
+			resp, err := p.Respond(ctx, req)
+			if err == nil && !eventually(func() bool { return hasEnded(req.Account.Pid) }) { // nobody reads until then
+				t.Error("it has not ended")
+			}
+			return resp, err
+		}), request("GET", ""))
+		if err != nil || body != "ok" {
+			t.Errorf("%q, %v", body, err)
+		}
 	}
 }
 
-// TestProgramLingersOnce: a child that holds both outputs holds up the end of the
-// response for one linger, not for one each (A99).
-func TestProgramLingersOnce(t *testing.T) { eachWay(t, testProgramLingersOnce) }
+// hasEnded reports whether there is no process of that number, or one that nobody has
+// waited for.
+func hasEnded(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err != nil || strings.Contains(string(stat), ") Z ")
+}
 
-func testProgramLingersOnce(t *testing.T) {
-	p, _ := program(t, shell(t, okHeader+`printf ok; sleep 60 & sleep 0.1`))
-	p.Times.Linger = 2 * time.Second
-	begun := time.Now()
-	if _, body, err := answer(t, p, request("GET", "")); err != nil || body != "ok" {
-		t.Errorf("%q, %v", body, err)
+// TestProgramReadLate: limits of silence are the program's. What it wrote in time is read,
+// however late that is.
+func TestProgramReadLate(t *testing.T) { eachWay(t, testProgramReadLate) }
+
+func testProgramReadLate(t *testing.T) {
+	const size = 60_000 // what a pipe takes
+	for _, row := range []struct {
+		name, then   string
+		linger, idle time.Duration // over before any read begins
+		timesOut     bool
+	}{
+		{"linger", "", 1, 0, false},
+		{"linger with a child that holds it", "sleep 60 &", 1, 0, false},
+		{"idle", "sleep 60", 0, 1, true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			mark := filepath.Join(t.TempDir(), "mark")
+			p, _ := program(t, shell(t, okHeader+fmt.Sprintf("head -c %d /dev/zero; echo >%s; %s", size, mark, row.then)))
+			p.Times.Linger, p.Times.Idle = row.linger, row.idle
+			resp, err := p.Respond(context.Background(), request("GET", ""))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !eventually(func() bool { _, err := os.Stat(mark); return err == nil }) {
+				t.Error("it did not write everything")
+			}
+			time.Sleep(100 * time.Millisecond) // so that it has ended, most likely
+			body, err := io.ReadAll(resp.Body)
+			_ = resp.Close()
+			if len(body) != size {
+				t.Errorf("%d bytes of the body, want %d", len(body), size)
+			}
+			if row.timesOut {
+				isError(t, err, cgi.Timeout)
+			} else if err != nil {
+				t.Error(err)
+			}
+			idle(t)
+		})
 	}
-	if took := time.Since(begun); took > 7*p.Times.Linger/4 {
-		t.Errorf("it took %v, with a linger of %v", took, p.Times.Linger)
+}
+
+// A child that holds both outputs holds up the end of the response for one linger, not
+// for one each (A99).
+func lingersOnce(t *testing.T) func(t *testing.T) {
+	p, _ := program(t, shell(t, okHeader+`printf ok; sleep 60 & sleep 0.1`))
+	p.Times.Linger = 5 * time.Second
+	return func(t *testing.T) {
+		var took time.Duration
+		_, body, err := answer(t, cgi.ResponderFunc(func(ctx context.Context, req *cgi.Request) (*cgi.Response, error) {
+			resp, err := p.Respond(ctx, req)
+			if err != nil || !eventually(func() bool { return hasEnded(req.Account.Pid) }) {
+				return resp, err
+			}
+			begun := time.Now()
+			text, err := io.ReadAll(resp.Body)
+			took = time.Since(begun)
+			resp.Body = struct {
+				io.Reader
+				io.Closer
+			}{strings.NewReader(string(text)), resp.Body}
+			return resp, err
+		}), request("GET", ""))
+		if err != nil || body != "ok" {
+			t.Errorf("%q, %v", body, err)
+		}
+		if took > 2*p.Times.Linger {
+			t.Errorf("it took %v, with a linger of %v", took, p.Times.Linger)
+		}
 	}
 }
 
@@ -391,20 +481,36 @@ func TestProgramServerStops(t *testing.T) {
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			p, _ := program(t, shell(t, row.script))
-			p.Spawner = &stopping{Exec: spawner}
-			_, _, err := answer(t, p, request("GET", ""))
+			started := make(chan *process.Process, 1)
+			p.Spawner = &telling{Spawner: spawner, started: started}
+			var stopped sync.WaitGroup
+			defer stopped.Wait()
+			stop := func() { (<-started).Stop("the server stops") }
+			if row.kind == cgi.Busy {
+				stopped.Go(stop)
+			}
+			_, _, err := answer(t, cgi.ResponderFunc(func(ctx context.Context, req *cgi.Request) (*cgi.Response, error) {
+				resp, err := p.Respond(ctx, req)
+				if err == nil {
+					stopped.Go(stop)
+				}
+				return resp, err
+			}), request("GET", ""))
 			isError(t, err, row.kind, "the server stops")
 		})
 	}
 }
 
-// stopping stops each process soon after its start, as Exec.Close does.
-type stopping struct{ *process.Exec }
+// telling tells of each process that was started.
+type telling struct {
+	process.Spawner
+	started chan<- *process.Process
+}
 
-func (s *stopping) Spawn(ctx context.Context, c *process.Command) (*process.Process, error) {
-	p, err := s.Exec.Spawn(ctx, c)
+func (s *telling) Spawn(ctx context.Context, c *process.Command) (*process.Process, error) {
+	p, err := s.Spawner.Spawn(ctx, c)
 	if err == nil {
-		time.AfterFunc(200*time.Millisecond, func() { p.Stop("the server stops") })
+		s.started <- p
 	}
 	return p, err
 }

@@ -17,9 +17,10 @@ import (
 // much of what the client still sends is read and dropped afterwards (E33).
 const (
 	strictWriteTime   = 500 * time.Millisecond
-	strictLingerTime  = 500 * time.Millisecond
 	strictLingerBytes = 64 << 10
 )
+
+var strictLingerTime = 500 * time.Millisecond // not a constant: tests are to have more than they need
 
 // StrictLimits bounds what a client may send around the body of one request. A field that
 // is zero or negative means its default. http.Server.MaxHeaderBytes applies as well, and

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -158,8 +159,8 @@ func TestStrictAnswerNotTaken(t *testing.T) {
 		if fault := new(StrictError); !errors.As(err, &fault) {
 			t.Errorf("got %v, want a StrictError", err)
 		}
-	case <-time.After(5 * time.Second):
-		t.Error("still writing after 5 s")
+	case <-time.After(strictPatience):
+		t.Error("it goes on writing")
 	}
 	conn.Close()
 }
@@ -197,24 +198,28 @@ func TestStrictLinger(t *testing.T) {
 	}
 }
 
-// The client neither reads nor closes, and the server's half second ends it.
+// strictHalf is a connection in memory whose server's side can be ended.
+type strictHalf struct{ net.Conn }
+
+func (strictHalf) CloseWrite() error { return nil }
+
+// The client neither reads nor closes, and the server's time for that ends it.
 func TestStrictLingerEnds(t *testing.T) {
-	s := strictStart(t, StrictLimits{}, nil, nil)
-	conn := s.dial(t)
-	io.WriteString(conn, "\x00")
-	start := time.Now()
-	for {
-		if _, err := conn.Write([]byte("x")); err != nil {
-			break
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		go http.Serve(StrictListener(&strictOnce{strictHalf{server}}, StrictLimits{}), nil)
+		io.WriteString(client, "\x00")
+		start := time.Now()
+		for time.Since(start) < 2*strictLingerTime {
+			if _, err := io.WriteString(client, "x"); err != nil {
+				break
+			}
+			time.Sleep(100 * time.Millisecond)
 		}
-		if time.Since(start) > 5*time.Second {
-			t.Fatal("the connection is still open after 5 s")
+		if took := time.Since(start) - strictLingerTime; took < 0 || took > strictWriteTime+time.Second {
+			t.Errorf("the end came %v after the time for it", took)
 		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	if took := time.Since(start); took < strictLingerTime/2 {
-		t.Errorf("reset after %v, before the client could read", took)
-	}
+	})
 }
 
 func TestStrictUpload(t *testing.T) {
@@ -297,7 +302,11 @@ func TestStrictEarlyClose(t *testing.T) {
 			conn.Close()
 		}
 	})
-	goleak.VerifyNone(t, ignore)
+	for until := time.Now().Add(strictPatience); goleak.Find(ignore) != nil; {
+		if time.Now().After(until) {
+			t.Fatal(goleak.Find(ignore))
+		}
+	}
 }
 
 // A timeout while a head arrives is returned as it is, and the head goes on afterwards.
@@ -321,7 +330,7 @@ func TestStrictTimeout(t *testing.T) {
 	buf := make([]byte, 100)
 	for _, part := range []string{"\r\nGET / HT", "TP/1.1\r\nHo", "st: a\r\n\r", "\n"} {
 		io.WriteString(client, part)
-		conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+		conn.SetReadDeadline(time.Now().Add(strictPatience))
 		n, err := conn.Read(buf)
 		if err != nil {
 			t.Fatal(err)
@@ -439,13 +448,16 @@ func TestStrictAllocations(t *testing.T) {
 	raw := []byte(strictBrowser + strictPost + "2;a=b\r\nhi\r\n0\r\nA: b\r\n\r\n")
 	pieces := make([][]byte, 1)
 	buf := make([]byte, 4096)
-	allocs := testing.AllocsPerRun(100, func() {
-		pieces[0] = raw
-		script.pieces = pieces
-		if n, err := conn.Read(buf); n != len(raw) || err != nil {
-			t.Fatalf("got %d, %v", n, err)
-		}
-	})
+	allocs := 1.0
+	for n := 0; n < 5 && allocs != 0; n++ { // others' are counted as well: ours would be there each time
+		allocs = testing.AllocsPerRun(100, func() {
+			pieces[0] = raw
+			script.pieces = pieces
+			if n, err := conn.Read(buf); n != len(raw) || err != nil {
+				t.Fatalf("got %d, %v", n, err)
+			}
+		})
+	}
 	if allocs != 0 {
 		t.Errorf("got %v allocations for two requests, want none", allocs)
 	}

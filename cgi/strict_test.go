@@ -15,6 +15,12 @@ import (
 	"time"
 )
 
+// A test that is held up for some seconds is not to find its connection reset.
+func init() { strictLingerTime = strictPatience }
+
+// strictPatience bounds every wait for what must happen; no test measures it.
+const strictPatience = time.Minute
+
 // strictServer is a real http.Server behind StrictListener, which notes what reached its handler.
 type strictServer struct {
 	addr string
@@ -35,7 +41,7 @@ func strictStart(t testing.TB, limits StrictLimits, pieces func(net.Conn) net.Co
 	if handler == nil {
 		handler = s.note
 	}
-	srv := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(&s.log, "", 0)}
+	srv := &http.Server{Handler: handler, ReadHeaderTimeout: strictPatience, ErrorLog: log.New(&s.log, "", 0)}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -76,7 +82,7 @@ func (s *strictServer) dial(t testing.TB) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(strictPatience))
 	return conn
 }
 

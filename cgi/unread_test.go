@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,16 +20,17 @@ import (
 // that, gets the whole response all the same (E33, A59).
 func TestNPHUnreadBody(t *testing.T) {
 	const length = 400_000
-	h, _ := nph(t, `printf 'HTTP/1.0 200 OK\r\n\r\n'; head -c 400000 /dev/zero`)
-	conn, err := net.Dial("tcp", serve(t, h))
-	if err != nil {
+	sent := filepath.Join(t.TempDir(), "sent")
+	h, _ := nph(t, `while [ ! -e `+sent+` ]; do sleep 0.01; done; printf 'HTTP/1.0 200 OK\r\n\r\n'; head -c 400000 /dev/zero`)
+	conn := connect(t, serve(t, h))
+	// More than the program's pipe and the feeder hold; the rest lies in sockets.
+	_ = conn.(*net.TCPConn).SetWriteBuffer(1 << 20)
+	if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n"+strings.Repeat("x", 300_000)); err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
-	go func() { // ends with the connection
-		_, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3000000\r\n\r\n")
-		_, _ = io.WriteString(conn, strings.Repeat("x", 3_000_000))
-	}()
+	if err := os.WriteFile(sent, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	time.Sleep(300 * time.Millisecond) // so that the response lies in the socket when the server is done
 	got, err := io.ReadAll(conn)
 	if err != nil || len(got) < length {
@@ -37,15 +40,10 @@ func TestNPHUnreadBody(t *testing.T) {
 
 // The header of a response without a body does not wait for the program's end (A85).
 func TestHeadDoesNotWait(t *testing.T) {
-	p, _ := program(t, shell(t, okHeader+`sleep 30`))
+	p, _ := program(t, shell(t, okHeader+`sleep 60`))
 	p.Times.Idle = 2 * time.Second // that ends it
-	conn, err := net.Dial("tcp", serve(t, &cgi.Handler{Responder: p}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := connect(t, serve(t, &cgi.Handler{Responder: p}))
 	_, _ = io.WriteString(conn, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
-	_ = conn.SetReadDeadline(time.Now().Add(15 * time.Second))
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil || resp.StatusCode != 200 {
 		t.Fatalf("%v, %v", resp, err)
@@ -55,14 +53,14 @@ func TestHeadDoesNotWait(t *testing.T) {
 // A program that reads its own output back keeps nobody waiting beyond its limits.
 func TestProgramReadsItsOutput(t *testing.T) {
 	p, _ := program(t, shell(t, `exec 3</proc/self/fd/1 4</proc/self/fd/2; printf x; printf y >&2; cat <&3 >/dev/null & cat <&4 >/dev/null`))
-	p.Times.Header, p.Times.Grace = 500*time.Millisecond, time.Second
+	p.Times.Header, p.Times.Grace, p.Times.Linger = 500*time.Millisecond, time.Second, 300*time.Millisecond
 	begun := time.Now()
 	_, _, err := answer(t, p, request("GET", ""))
 	var e *cgi.Error
 	if !errors.As(err, &e) {
 		t.Errorf("no error: %v", err)
 	}
-	if took := time.Since(begun); took > 10*time.Second {
+	if took := time.Since(begun); took > 2*patience {
 		t.Errorf("it took %v", took)
 	}
 }
@@ -71,10 +69,8 @@ func TestProgramReadsItsOutput(t *testing.T) {
 // (A102).
 func TestChattyChildEndsWithItsClient(t *testing.T) {
 	p, _ := program(t, shell(t, okHeader+`echo bg; (while :; do echo more; sleep 0.1; done) & sleep 0.1`))
-	conn, err := net.Dial("tcp", serve(t, &cgi.Handler{Responder: p}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	p.Times.Linger = time.Minute // it is not its silence that ends it
+	conn := connect(t, serve(t, &cgi.Handler{Responder: p}))
 	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 	r := bufio.NewReader(conn)
 	for seen := 0; seen < 5; { // the program itself has ended by then
