@@ -60,6 +60,7 @@ func TestDeadConnection(t *testing.T) {
 		{"POST, closed after it was read", "POST", true, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			closed := make(chan struct{})
 			a := application(t, func(p *peer) {
 				if p.n > 1 {
 					answering(func(*peer, *asked) string { return page("second") })(p)
@@ -70,11 +71,13 @@ func TestDeadConnection(t *testing.T) {
 				if c.reads {
 					p.next()
 				}
+				_ = p.Close()
+				close(closed)
 			})
 			tr, _ := transport(t, nil, a.address)
 			wantPage(t, tr, ask("GET", ""), "first")
 			if !c.reads {
-				time.Sleep(20 * time.Millisecond) // until it is closed
+				await(t, closed, "the connection to be closed")
 			}
 			_, body, err := answer(t, tr, ask(c.method, "x"))
 			switch {
@@ -89,16 +92,22 @@ func TestDeadConnection(t *testing.T) {
 
 // An idle connection on which the application wrote is not used.
 func TestUnexpectedBytes(t *testing.T) {
+	answered, poisoned := make(chan struct{}), make(chan struct{})
 	a := application(t, func(p *peer) {
 		p.next()
 		p.say(page(strconv.Itoa(p.n)))
-		time.Sleep(30 * time.Millisecond)
-		p.say(page("poison"))
+		if p.n == 1 {
+			<-answered
+			p.say(page("poison"))
+			close(poisoned)
+		}
 		p.next()
 	})
 	tr, _ := transport(t, nil, a.address)
 	wantPage(t, tr, ask("GET", ""), "1")
-	time.Sleep(150 * time.Millisecond)
+	close(answered)
+	await(t, poisoned, "the bytes that nobody asked for")
+	time.Sleep(150 * time.Millisecond) // beyond the time in which a GET is sent without a look
 	wantPage(t, tr, ask("GET", ""), "2")
 }
 
@@ -129,12 +138,20 @@ func TestNeverAccepts(t *testing.T) {
 
 // Nobody listens.
 func TestRefused(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	// A socket that is bound and does not listen: nobody else can take its port.
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		defer unix.Close(fd)
+		err = unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := ln.Addr().String()
-	ln.Close()
+	bound, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := "127.0.0.1:" + strconv.Itoa(bound.(*unix.SockaddrInet4).Port)
 	for _, c := range []struct{ address, words string }{
 		{addr, "cannot connect to " + addr + ": connection refused"},
 		{"unix:/nonexistent/sock", "cannot connect to unix:/nonexistent/sock: no such file or directory"},

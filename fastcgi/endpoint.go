@@ -187,7 +187,8 @@ func (p *pool) connect(ctx context.Context, ep *endpoint) (*poolConn, error) {
 		if err == nil {
 			return p.newPoolConn(ep, conn, born), nil
 		}
-		if ctx.Err() == nil && bounded.Err() != nil {
+		// A socket's deadline may be noticed before the context's, which is the same.
+		if until, _ := bounded.Deadline(); ctx.Err() == nil && !time.Now().Before(until) {
 			return nil, &cgi.Error{Kind: cgi.Timeout, Err: err,
 				Reason: fmt.Sprintf("%s did not accept a connection within %v (connect_timeout)", ep.address, limit)}
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"gatehouse/cgi"
 	"gatehouse/fastcgi"
@@ -54,6 +55,10 @@ func TestSpread(t *testing.T) {
 
 // An endpoint that cannot be reached is passed over, and left alone for a while.
 func TestEjection(t *testing.T) {
+	synctest.Test(t, testEjection) // no time passes while somebody listens on a real socket
+}
+
+func testEjection(t *testing.T) {
 	b := application(t, answering(func(*peer, *asked) string { return page("b") }))
 	tr, _ := transport(t, nil, "unix:/nonexistent/1", b.address)
 	for range 4 {

@@ -35,7 +35,10 @@ func TestHealth(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			a := application(t, c.serve)
 			tr, log := transport(t, func(tr *fastcgi.Transport) {
-				tr.Health = fastcgi.Health{Interval: 20 * time.Millisecond, Timeout: 100 * time.Millisecond, Path: c.path}
+				tr.Health = fastcgi.Health{Interval: 20 * time.Millisecond, Timeout: longEnough, Path: c.path}
+				if strings.HasSuffix(c.name, "silence") {
+					tr.Health.Timeout = 100 * time.Millisecond
+				}
 			}, a.address)
 			if err := tr.Start(); err != nil {
 				t.Fatal(err)
@@ -70,7 +73,7 @@ func TestSickEndpoint(t *testing.T) {
 	}))
 	b := application(t, answering(func(*peer, *asked) string { return page("b") }))
 	check := func(tr *fastcgi.Transport) {
-		tr.Health = fastcgi.Health{Interval: 10 * time.Millisecond, Path: "/ping"}
+		tr.Health = fastcgi.Health{Interval: 10 * time.Millisecond, Timeout: longEnough, Path: "/ping"}
 		tr.Connections = 2
 	}
 	tr, _ := transport(t, check, a.address, b.address)

@@ -29,12 +29,12 @@ func TestMain(m *testing.M) {
 	ignore := goleak.IgnoreCurrent()
 	before := descriptors()
 	code := m.Run()
-	if err := goleak.Find(ignore); err != nil {
-		fmt.Fprintln(os.Stderr, err)
+	if !soon(func() bool { return goleak.Find(ignore) == nil }) {
+		fmt.Fprintln(os.Stderr, goleak.Find(ignore))
 		code = 1
 	}
-	if left := children(); left != "" {
-		fmt.Fprintln(os.Stderr, "children left:", left)
+	if !soon(func() bool { return children() == "" }) {
+		fmt.Fprintln(os.Stderr, "children left:", children())
 		code = 1
 	}
 	const ours = 2 // the runtime's epoll and its eventfd, opened by the first use

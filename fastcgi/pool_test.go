@@ -97,11 +97,11 @@ func TestQueueOrder(t *testing.T) {
 // The queue is bounded, as is the time in it, and a client may leave it.
 func TestQueueLimits(t *testing.T) {
 	g := gated(t)
-	tr, _ := transport(t, func(tr *fastcgi.Transport) { tr.Queue, tr.QueueTimeout = 1, 100*time.Millisecond }, g.app.address)
+	tr, _ := transport(t, func(tr *fastcgi.Transport) { tr.Queue, tr.QueueTimeout = 1, time.Minute }, g.app.address)
 	held := g.hold(t, tr)
 	waiting := make(chan error, 1)
-	begun := time.Now()
-	go func() { _, _, err := answer(t, tr, numbered(1)); waiting <- err }()
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { _, err := tr.Respond(ctx, numbered(1)); waiting <- err }()
 	if !soon(func() bool { return tr.Status().Waiting == 1 }) {
 		t.Fatal("not in the queue")
 	}
@@ -110,21 +110,22 @@ func TestQueueLimits(t *testing.T) {
 	if e.RetryAfter != time.Second {
 		t.Errorf("retry after %v", e.RetryAfter)
 	}
-	wantError(t, <-waiting, cgi.Busy, "none of 1 connections became free within 100ms (connections, queue_timeout)")
+	cancel()
+	wantError(t, <-waiting, cgi.ClientGone, "while it waited for a connection")
+
+	short, _ := transport(t, func(tr *fastcgi.Transport) { tr.Queue, tr.QueueTimeout = 1, 100*time.Millisecond }, g.app.address)
+	heldToo := g.hold(t, short)
+	begun := time.Now()
+	_, _, err = answer(t, short, numbered(3))
+	wantError(t, err, cgi.Busy, "none of 1 connections became free within 100ms (connections, queue_timeout)")
 	if took := time.Since(begun); took < 100*time.Millisecond {
 		t.Errorf("refused after %v", took)
 	}
-
-	ctx, cancel := context.WithCancel(context.Background())
-	go func() { _, err := tr.Respond(ctx, numbered(3)); waiting <- err }()
-	if !soon(func() bool { return tr.Status().Waiting == 1 }) {
-		t.Fatal("not in the queue")
-	}
-	cancel()
-	wantError(t, <-waiting, cgi.ClientGone, "while it waited for a connection")
 	g.free()
-	if err := <-held; err != nil {
-		t.Error(err)
+	for _, held := range []chan error{held, heldToo} {
+		if err := <-held; err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -175,25 +176,34 @@ func TestLeaving(t *testing.T) {
 // Unused connections are closed after their time, but for MinIdle of them, and the
 // one used last is used first.
 func TestIdle(t *testing.T) {
-	var closed atomic.Int64
+	var closed, began atomic.Int64
 	a := application(t, func(p *peer) {
 		answering(func(p *peer, a *asked) string {
-			time.Sleep(30 * time.Millisecond)
+			began.Add(1)
+			soon(func() bool { return began.Load()%3 == 0 || began.Load() > 6 }) // three at once
 			return page("")
 		})(p)
 		closed.Add(1)
 	})
-	tr, _ := transport(t, func(tr *fastcgi.Transport) {
-		tr.Connections, tr.IdleTimeout, tr.MinIdle = 3, 100*time.Millisecond, 1
-	}, a.address)
-	var all sync.WaitGroup
-	for range 3 {
-		all.Go(func() { wantPage(t, tr, ask("GET", ""), "") })
+	three := func(timeout time.Duration) *fastcgi.Transport {
+		tr, _ := transport(t, func(tr *fastcgi.Transport) { tr.Connections, tr.IdleTimeout, tr.MinIdle = 3, timeout, 1 }, a.address)
+		var all sync.WaitGroup
+		for range 3 {
+			all.Go(func() { wantPage(t, tr, ask("GET", ""), "") })
+		}
+		all.Wait()
+		return tr
 	}
-	all.Wait()
+	tr := three(time.Minute)
 	if n := tr.Status().Endpoints[0].Idle; n != 3 {
 		t.Fatalf("%d idle connections, want 3", n)
 	}
+	_ = tr.Close()
+	if !soon(func() bool { return closed.Load() == 3 }) {
+		t.Fatalf("%d connections closed", closed.Load())
+	}
+	closed.Store(0)
+	tr = three(100 * time.Millisecond)
 	if !soon(func() bool { return closed.Load() == 2 }) {
 		t.Fatalf("%d connections closed", closed.Load())
 	}
@@ -202,8 +212,8 @@ func TestIdle(t *testing.T) {
 		t.Errorf("%d kept, %d closed, want 1 and 2", ep.Idle, closed.Load())
 	}
 	wantPage(t, tr, ask("GET", ""), "")
-	if n := a.accepts.Load(); n != 3 {
-		t.Errorf("%d connections made", n)
+	if n := a.accepts.Load(); n != 6 {
+		t.Errorf("%d connections made, want 3 each time", n)
 	}
 }
 

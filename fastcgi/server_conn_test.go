@@ -7,8 +7,10 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"gatehouse/cgi"
 	"gatehouse/fastcgi"
 )
 
@@ -67,24 +69,21 @@ func TestServerCutShort(t *testing.T) {
 
 // Deadlines: half a request, half a record, half a body, no request, no reader.
 func TestServerDeadlines(t *testing.T) {
-	s := serve(t, func(s *fastcgi.Server) {
-		s.IdleTimeout, s.ReadTimeout, s.WriteTimeout = 300*time.Millisecond, 150*time.Millisecond, 150*time.Millisecond
-	})
+	ends := serve(t, func(s *fastcgi.Server) { s.IdleTimeout, s.ReadTimeout = 300*time.Millisecond, 150*time.Millisecond })
 	for name, say := range map[string]string{
 		"nothing": "", "half a header": begin1[:5], "half a BEGIN": begin1[:12], "only BEGIN": begin1,
 		"half the variables": begin1 + params1("/hello", ""), "half a record": begin1 + params1("/hello", "")[:30],
-		"a request before": get1("/hello"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := s.dial(t)
-			f.say(say)
-			if name == "a request before" {
-				f.want(helloWorld)
-			}
+			f := ends.dial(t)
+			_, _ = io.WriteString(f.Conn, say) // which is too late, when this test is held up
 			f.wantEnd()
 		})
 	}
+	t.Run("a request before", func(t *testing.T) { synctest.Test(t, testIdleAfterRequest) })
+	t.Run("a request that takes long", func(t *testing.T) { synctest.Test(t, testLongRequest) })
+	s := serve(t, func(s *fastcgi.Server) { s.ReadTimeout = 150 * time.Millisecond })
 	t.Run("half a body", func(t *testing.T) {
 		f := s.dial(t)
 		f.say(begin1 + params1("/count", "10") + params1End + rec(5, "abc"))
@@ -103,30 +102,74 @@ func TestServerDeadlines(t *testing.T) {
 			t.Errorf("got %v", got)
 		}
 	})
-	t.Run("a request that takes long", func(t *testing.T) {
-		f := s.dial(t)
-		f.say(get1("/wait"))
-		time.Sleep(700 * time.Millisecond) // longer than any of the times above
-		f.say(abort1)
-		f.want("||1 REQUEST_COMPLETE")
-	})
 	t.Run("no reader", func(t *testing.T) {
-		f := s.dial(t)
-		f.say(get1("/forever"))
-		s.running(t, 1)
+		s := serve(t, func(s *fastcgi.Server) { s.WriteTimeout = 150 * time.Millisecond })
+		s.dial(t).say(get1("/forever"))
+		if !soon(func() bool { return s.app.began.Load() == 1 }) {
+			t.Fatal("the request did not run")
+		}
 		s.running(t, 0)
 	})
 }
 
+// short is a server with short times, in a bubble where no test is too slow for them.
+func short(t *testing.T) *front {
+	app := &responder{released: make(chan struct{})}
+	return servePipes(t, &fastcgi.Server{
+		Gateway: &cgi.Gateway{Responder: app}, IdleTimeout: 300 * time.Millisecond, ReadTimeout: 150 * time.Millisecond, WriteTimeout: 150 * time.Millisecond,
+	}).dial(t)
+}
+
+func testIdleAfterRequest(t *testing.T) {
+	f := short(t)
+	begun := time.Now()
+	time.Sleep(200 * time.Millisecond)
+	f.say(get1("/hello"))
+	f.want(helloWorld)
+	f.wantEnd()
+	if took := time.Since(begun); took != 500*time.Millisecond {
+		t.Errorf("closed after %v, want 300ms after the request", took)
+	}
+}
+
+func testLongRequest(t *testing.T) {
+	f := short(t)
+	f.say(get1("/wait"))
+	time.Sleep(700 * time.Millisecond) // longer than any of the server's times
+	f.say(abort1)
+	f.want("||1 REQUEST_COMPLETE")
+}
+
 // Shutdown lets requests end, refuses new ones and ends idle connections.
 func TestServerShutdown(t *testing.T) {
+	synctest.Test(t, testServerShutdown) // what is new gets half a second, by the clock of the bubble
 	s := serve(t, nil)
-	idle, busy, fresh := s.dial(t), s.dial(t), s.dial(t)
+	idle := s.dial(t)
+	idle.say(get1("/hello"))
+	idle.want(helloWorld)
+	if err := s.Shutdown(context.Background()); err != nil {
+		t.Error(err)
+	}
+	idle.wantEnd()
+	if conn, err := net.Dial("unix", s.addr); err == nil {
+		_ = conn.Close()
+		t.Error("the listener is open")
+	}
+	if err := s.Serve(anyListener(t)); err != fastcgi.ErrServerClosed {
+		t.Errorf("Serve after Shutdown: %v", err)
+	}
+}
+
+func testServerShutdown(t *testing.T) {
+	app := &responder{released: make(chan struct{})}
+	s := &fastcgi.Server{Gateway: &cgi.Gateway{Responder: app}}
+	p := servePipes(t, s)
+	idle, busy, fresh, silent := p.dial(t), p.dial(t), p.dial(t), p.dial(t)
 	idle.say(get1("/hello"))
 	idle.want(helloWorld)
 	busy.say(get1("/wait"))
-	s.running(t, 1)
 	fresh.say(begin1[:1])
+	synctest.Wait()
 	early, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	if err := s.Shutdown(early); err != context.DeadlineExceeded {
@@ -142,18 +185,12 @@ func TestServerShutdown(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- s.Shutdown(context.Background()) }()
-	close(s.app.released)
+	silent.wantEnd()
+	close(app.released)
 	busy.want("Status: 200 OK|released|0 REQUEST_COMPLETE")
 	busy.wantEnd()
 	if err := <-done; err != nil {
 		t.Error(err)
-	}
-	if conn, err := net.Dial("unix", s.addr); err == nil {
-		_ = conn.Close()
-		t.Error("the listener is open")
-	}
-	if err := s.Serve(anyListener(t)); err != fastcgi.ErrServerClosed {
-		t.Errorf("Serve after Shutdown: %v", err)
 	}
 }
 
@@ -188,17 +225,14 @@ func TestServerInterleaves(t *testing.T) {
 	s.running(t, 4)
 	f.say(renumbered(5, get1("/hello")))
 	seen := make(map[uint16]int)
-	for total := 0; ; {
+	for { // until the connection's deadline
 		h, _, err := f.record()
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("no answer: %v; records by request: %v", err, seen)
 		}
 		seen[h.ID]++
 		if h.ID == 5 && h.Type == fastcgi.TypeEndRequest {
 			break
-		}
-		if total += h.ContentLength; total > 256<<20 {
-			t.Fatalf("no answer among 256 MiB; records by request: %v", seen)
 		}
 	}
 	_ = f.Close()

@@ -245,8 +245,15 @@ func TestServerMaxConns(t *testing.T) {
 	idle.want(helloWorld)
 	busy.say(get1("/wait"))
 	s.running(t, 1)
-	third := s.dial(t)
-	third.say(get1("/wait"))
+	var third *front
+	if !soon(func() bool { // it may not be idle yet, though its answer is here
+		third = s.dial(t)
+		_, _ = io.WriteString(third.Conn, get1("/wait")+fromNames())
+		h, _, err := third.record() // the end of a connection that was refused
+		return err == nil && h.Type == fastcgi.TypeGetValuesResult
+	}) {
+		t.Fatal("no room was made")
+	}
 	s.running(t, 2)
 	idle.wantEnd()
 	fourth := s.dial(t)

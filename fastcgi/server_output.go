@@ -103,6 +103,10 @@ const (
 	outputSize  = 32 << 10
 	outputLarge = 16 << 10 // what is written at once and at least that long is not copied
 
+	// HAProxy 2.6 (Debian 12) dies of a STDERR record whose content is all that it has to read:
+	// there is always padding behind it, and it fits with that into a small buffer.
+	mostStderr = 4 << 10
+
 	// outputTail is what end adds: an empty STDOUT and STDERR record, END_REQUEST, padding.
 	outputTail = HeaderLen + HeaderLen + 2*HeaderLen + 8
 )
@@ -164,10 +168,13 @@ func (o *serverOutput) addLocked(t Type, p []byte) (int, error) {
 	if t == TypeStderr {
 		o.errors = true
 	}
-	if len(p) >= outputLarge && !o.q.stdin.holds() {
+	if t == TypeStdout && len(p) >= outputLarge && !o.q.stdin.holds() {
 		return o.sendLocked(t, p[:min(len(p), maxSent)])
 	}
 	n := min(len(p), room)
+	if t == TypeStderr {
+		n = min(n, mostStderr)
+	}
 	if !grow {
 		o.closeLocked()
 		if t == TypeStdout {
@@ -181,7 +188,12 @@ func (o *serverOutput) addLocked(t Type, p []byte) (int, error) {
 	}
 	o.n += copy(o.buf[o.n:], p[:n])
 	if t == TypeStderr {
-		o.n = len(closeRecord(o.buf[:o.n], start))
+		b := closeRecord(o.buf[:o.n], start)
+		if b[start+6] == 0 { // no padding
+			b[start+6] = 8
+			b = append(b, zeros[:]...)
+		}
+		o.n = len(b)
 	}
 	return n, nil
 }

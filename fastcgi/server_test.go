@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,6 +63,7 @@ type responder struct {
 	running   int
 	cancelled int
 	released  chan struct{}
+	began     atomic.Int64 // requests, in all
 }
 
 func (r *responder) count(running, cancelled int) {
@@ -79,6 +81,7 @@ func (r *responder) counts() (running, cancelled int) {
 
 func (r *responder) Respond(ctx context.Context, req *cgi.Request) (*cgi.Response, error) {
 	r.count(1, 0)
+	r.began.Add(1)
 	resp := &cgi.Response{Status: 200, Header: cgi.Header{{Name: "Content-Type", Value: "text/plain"}}, ContentLength: -1}
 	resp.OnClose(func() { r.count(-1, 0) })
 	body := func(src io.Reader) (*cgi.Response, error) {
@@ -262,6 +265,9 @@ func (f *front) record() (h fastcgi.Header, content string, err error) {
 	}
 	if (h.ContentLength+h.PaddingLength)%8 != 0 || h.ContentLength > 65528 {
 		f.t.Fatalf("record of %d bytes with padding of %d", h.ContentLength, h.PaddingLength) // B69
+	}
+	if h.Type == fastcgi.TypeStderr && h.ContentLength > 0 && (h.PaddingLength == 0 || h.ContentLength > 4096) {
+		f.t.Fatalf("STDERR record of %d bytes with padding of %d, of which HAProxy 2.6 dies", h.ContentLength, h.PaddingLength)
 	}
 	all := make([]byte, h.ContentLength+h.PaddingLength)
 	_, err = io.ReadFull(f.r, all)

@@ -319,7 +319,7 @@ while ($r->Accept() >= 0) {
 func TestLibfcgiHealth(t *testing.T) {
 	addr := spawn(t, nil, compile(t, responderC))
 	tr, _ := transport(t, func(tr *fastcgi.Transport) {
-		tr.Health = fastcgi.Health{Interval: 10 * time.Millisecond, Path: "/ping"}
+		tr.Health = fastcgi.Health{Interval: 10 * time.Millisecond, Timeout: longEnough, Path: "/ping"}
 	}, addr)
 	for range 20 {
 		wantPage(t, tr, scripted("GET", "", ""), "/x|")

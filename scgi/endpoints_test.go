@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gatehouse/cgi"
@@ -16,22 +19,24 @@ import (
 // A97: one address that refuses is 502, several are 503; one of several is gone round,
 // and then left alone.
 func TestTransportEndpoints(t *testing.T) {
-	dead1, dead2, live := listen(t, "tcp"), listen(t, "unix"), listen(t, "tcp")
-	_ = dead1.Close()
+	synctest.Test(t, testTransportEndpoints) // no time passes while somebody listens on a real socket
+}
+
+func testTransportEndpoints(t *testing.T) {
+	dead1, dead2, live := bound(t), listen(t, "unix"), listen(t, "tcp")
 	_ = dead2.Close()
 	application(t, live, prints("Content-Type: a/b\n\nok"))
-	tr, _ := transport(dead1)
+	tr := &scgi.Transport{Addresses: []string{dead1}, Log: new(logged).logger()}
 	_, _, err := answer(tr, request("GET", ""))
 	if e := isError(t, "one", err, cgi.StartFailed, "cannot connect", "refused"); e.StatusCode() != 502 {
 		t.Errorf("one: status %d, want 502", e.StatusCode())
 	}
-	tr, _ = transport(dead1)
-	tr.Addresses = append(tr.Addresses, addressOf(dead2))
+	tr = &scgi.Transport{Addresses: []string{dead1, addressOf(dead2)}, Log: new(logged).logger()}
 	_, _, err = answer(tr, request("GET", ""))
 	isError(t, "two", err, cgi.Busy, "cannot connect to any", "refused", "no such file")
 
-	tr, log := transport(dead1)
-	tr.Addresses = append(tr.Addresses, addressOf(live))
+	log := new(logged)
+	tr = &scgi.Transport{Addresses: []string{dead1, addressOf(live)}, Log: log.logger()}
 	for range 5 {
 		if _, got, err := answer(tr, request("POST", "hello")); got != "ok" || err != nil {
 			t.Errorf("%q, %v", got, err)
@@ -42,6 +47,24 @@ func TestTransportEndpoints(t *testing.T) {
 	}
 	_, err = new(scgi.Transport).Respond(context.Background(), request("GET", ""))
 	isError(t, "none", err, cgi.Internal, "no address")
+}
+
+// bound returns an address of TCP at which nobody listens, and nobody can meanwhile.
+func bound(t testing.TB) string {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	at, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "127.0.0.1:" + strconv.Itoa(at.(*syscall.SockaddrInet4).Port)
 }
 
 // The endpoint with the fewest requests is asked.
@@ -113,6 +136,7 @@ func TestTransportQueueTimeout(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
+	tr.QueueTimeout = time.Minute
 	_, err = tr.Respond(ctx, request("GET", ""))
 	isError(t, "gone while waiting", err, cgi.ClientGone)
 	_ = first.Close()
@@ -124,10 +148,13 @@ func TestTransportQueueTimeout(t *testing.T) {
 // worker is a connection as process.Workers gives it.
 type worker struct {
 	net.Conn
+	answered               chan struct{} // closed when the application has said everything
 	again                  bool
 	done, released, closed atomic.Int32
 	how                    string
 }
+
+func (w *worker) Read(p []byte) (int, error) { <-w.answered; return w.Conn.Read(p) }
 
 func (w *worker) Done() bool               { w.done.Add(1); return w.again }
 func (w *worker) Release() error           { w.released.Add(1); return w.Conn.Close() }
@@ -150,11 +177,16 @@ func TestTransportWorkers(t *testing.T) {
 		{"cut short", "Content-Type: a/b\nContent-Length: 9\n\nok", true, false, "bytes before"},
 	} {
 		ln := listen(t, "unix")
-		application(t, ln, prints(test.printed))
+		answered := make(chan struct{})
+		application(t, ln, func(nc net.Conn) {
+			prints(test.printed)(nc)
+			_ = nc.Close()
+			close(answered)
+		})
 		var w *worker
 		tr := &scgi.Transport{Name: "app", Log: new(logged).logger(), Dial: func(context.Context) (net.Conn, error) {
 			nc, err := net.Dial("unix", ln.Addr().String())
-			w = &worker{Conn: nc, again: test.again, how: "killed by signal 9 (killed)"}
+			w = &worker{Conn: nc, answered: answered, again: test.again, how: "killed by signal 9 (killed)"}
 			return w, err
 		}}
 		req := request("GET", "")

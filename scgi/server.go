@@ -337,15 +337,17 @@ func (c *conn) refuse(err error) {
 	c.linger()
 }
 
+var lingerTime = 2 * time.Second // not a constant: tests are to have more than they need
+
 // linger reads on for a while before the connection is closed: closing it with
 // something unread would reset it, and the front lose the response (E33, B68).
 func (c *conn) linger() {
-	const most, patience = 16 << 20, 2 * time.Second
+	const most = 16 << 20
 	half, ok := c.nc.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
-	_ = c.nc.SetReadDeadline(time.Now().Add(patience))
+	_ = c.nc.SetReadDeadline(time.Now().Add(lingerTime))
 	_, _ = io.CopyN(io.Discard, c.nc, most)
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gatehouse/cgi"
@@ -165,16 +166,32 @@ func TestServerEarlyAnswer(t *testing.T) {
 
 // Who sends nothing, or stops in the middle, is not waited for.
 func TestServerReadTimeout(t *testing.T) {
+	short := func(s *scgi.Server) { s.ReadTimeout = 50 * time.Millisecond }
 	ln := listen(t, "tcp")
-	serving(t, ln, tell, func(s *scgi.Server) { s.ReadTimeout = 50 * time.Millisecond })
+	serving(t, ln, tell, short)
+	if got, err := exchange(t, ln, ""); got != "" || err != nil {
+		t.Errorf("silence over TCP: %q, %v", got, err)
+	}
 	for name, test := range map[string]struct{ sent, want string }{
 		"silence":          {"", ""},
 		"half of the head": {exampleHead[:30], ""},
 		"half of the body": {head("POST", 10) + "hello", "Status: 400 "},
 	} {
-		if got, err := exchange(t, ln, test.sent); !strings.HasPrefix(got, test.want) || test.want == "" && got != "" || err != nil {
-			t.Errorf("%s: %q, %v, want %q", name, got, err, test.want)
-		}
+		synctest.Test(t, func(t *testing.T) { // where nothing that was sent is late
+			ln := listenPipes()
+			serving(t, ln, tell, short)
+			nc, begun := ln.dial(t), time.Now()
+			if test.sent != "" {
+				_, _ = io.WriteString(nc, test.sent)
+			}
+			got, err := io.ReadAll(nc)
+			if !strings.HasPrefix(string(got), test.want) || test.want == "" && len(got) > 0 || err != nil {
+				t.Errorf("%s: %q, %v, want %q", name, got, err, test.want)
+			}
+			if took := time.Since(begun); took != 50*time.Millisecond {
+				t.Errorf("%s: it took %v", name, took)
+			}
+		})
 	}
 }
 
@@ -233,21 +250,37 @@ func TestServerMaxConns(t *testing.T) {
 // Shutdown lets requests end, also one whose variables were still on their way, and
 // takes no new ones.
 func TestServerShutdown(t *testing.T) {
+	synctest.Test(t, testServerShutdown) // half a second there is not over too early
 	ln := listen(t, "unix")
+	s, _ := serving(t, ln, tell, nil)
+	if got, err := exchange(t, ln, head("GET", 0)); !strings.HasPrefix(got, okHead) {
+		t.Errorf("%q, %v", got, err)
+	}
+	if err := s.Shutdown(context.Background()); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	if _, err := net.Dial("unix", ln.Addr().String()); err == nil {
+		t.Error("a connection after Shutdown")
+	}
+	if err := s.Serve(listen(t, "tcp")); err != scgi.ErrServerClosed {
+		t.Errorf("Serve after Shutdown: %v", err)
+	}
+}
+
+func testServerShutdown(t *testing.T) {
+	ln := listenPipes()
 	begun, release := make(chan struct{}, 2), make(chan struct{})
 	s, _ := serving(t, ln, cgi.ResponderFunc(func(context.Context, *cgi.Request) (*cgi.Response, error) {
 		begun <- struct{}{}
 		<-release
 		return text("ok"), nil
 	}), nil)
-	first, second, silent := dial(t, ln), dial(t, ln), dial(t, ln)
+	first, second, silent := ln.dial(t), ln.dial(t), ln.dial(t)
 	_, _ = io.WriteString(first, head("GET", 0))
 	<-begun
 	_, _ = io.WriteString(silent, "1")
 	_, _ = io.WriteString(second, head("GET", 0)[:20])
-	if !eventually(func() bool { return dialed(ln) }) { // so the others were accepted
-		t.Fatal("no connection")
-	}
+	synctest.Wait()
 	done := make(chan error, 1)
 	short, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
@@ -257,8 +290,8 @@ func TestServerShutdown(t *testing.T) {
 	go func() { done <- s.Shutdown(context.Background()) }()
 	_, _ = io.WriteString(second, head("GET", 0)[20:])
 	<-begun
-	if _, err := net.Dial("unix", ln.Addr().String()); err == nil {
-		t.Error("a connection after Shutdown")
+	if got, err := io.ReadAll(silent); len(got) > 0 || err != nil {
+		t.Errorf("%q, %v on a connection without a request", got, err)
 	}
 	close(release)
 	for _, nc := range []net.Conn{first, second} {
@@ -269,23 +302,6 @@ func TestServerShutdown(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Errorf("Shutdown: %v", err)
 	}
-	if err := s.Serve(listen(t, "tcp")); err != scgi.ErrServerClosed {
-		t.Errorf("Serve after Shutdown: %v", err)
-	}
-}
-
-// dialed reports whether ln's server has closed a connection that brought nothing:
-// it accepts in order.
-func dialed(ln net.Listener) bool {
-	nc, err := net.Dial(ln.Addr().Network(), ln.Addr().String())
-	if err != nil {
-		return false
-	}
-	defer nc.Close()
-	_ = nc.(*net.UnixConn).CloseWrite()
-	_ = nc.SetDeadline(time.Now().Add(patience))
-	_, err = nc.Read(make([]byte, 1))
-	return err == io.EOF
 }
 
 // Close ends requests by their context.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"gatehouse/cgi"
@@ -210,7 +211,14 @@ func TestTransportErrors(t *testing.T) {
 		ln := listen(t, "tcp")
 		application(t, ln, test.app)
 		tr, log := transport(ln)
-		tr.Times = cgi.Times{Header: 200 * time.Millisecond, Idle: 300 * time.Millisecond, Total: 2 * time.Second}
+		switch test.name {
+		case "silence":
+			tr.Times.Header = 200 * time.Millisecond
+		case "silence in the body":
+			tr.Times.Idle = 300 * time.Millisecond
+		case "no end":
+			tr.Times.Total = time.Second
+		}
 		req := request("GET", "")
 		_, _, err := answer(tr, req)
 		isError(t, test.name, err, test.kind, test.word)
@@ -236,19 +244,32 @@ func TestTransportUnknownLength(t *testing.T) {
 // The time limits are the application's, not a slow client's; its own silence counts
 // again when the body has come.
 func TestTransportSlowClient(t *testing.T) {
-	ln := listen(t, "unix")
-	application(t, ln, prints("Content-Type: a/b\n\nok"))
-	tr, _ := transport(ln)
-	tr.Times.Header = 150 * time.Millisecond
-	r, w := io.Pipe()
-	go func() {
-		time.Sleep(400 * time.Millisecond)
-		_, _ = w.Write([]byte("hello"))
-	}()
-	req := request("POST", "hello")
-	req.Body = r
-	if _, got, err := answer(tr, req); got != "ok" || err != nil {
-		t.Errorf("%q, %v", got, err)
+	for name, silent := range map[string]time.Duration{"answers": 100 * time.Millisecond, "too late": 200 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			ln := listenPipes()
+			application(t, ln, func(nc net.Conn) {
+				r := bufio.NewReader(nc)
+				_, length, _ := scgi.ReadRequest(r, scgi.DefaultMaxParams)
+				_, _ = io.CopyN(io.Discard, r, length)
+				time.Sleep(silent)
+				_, _ = io.WriteString(nc, "Content-Type: a/b\n\nok")
+			})
+			tr := &scgi.Transport{Name: "app", Log: new(logged).logger(), Dial: func(context.Context) (net.Conn, error) { return ln.dial(t), nil }}
+			tr.Times.Header = 150 * time.Millisecond
+			r, w := io.Pipe()
+			go func() {
+				time.Sleep(400 * time.Millisecond)
+				_, _ = w.Write([]byte("hello"))
+			}()
+			req := request("POST", "hello")
+			req.Body = r
+			_, got, err := answer(tr, req)
+			if name == "too late" {
+				isError(t, name, err, cgi.Timeout, "no complete header within")
+			} else if got != "ok" || err != nil {
+				t.Errorf("%q, %v", got, err)
+			}
+		})
 	}
 }
 
@@ -311,14 +332,14 @@ func TestTransportCancelled(t *testing.T) {
 	for name, printed := range map[string]string{"before the header": "", "in the body": "Content-Type: a/b\n\nx"} {
 		ln := listen(t, "unix")
 		closed := make(chan struct{})
+		ctx, cancel := context.WithCancel(context.Background())
 		application(t, ln, func(nc net.Conn) {
 			prints(printed)(nc)
+			time.AfterFunc(50*time.Millisecond, cancel)
 			_, _ = io.Copy(io.Discard, nc)
 			close(closed)
 		})
 		tr, _ := transport(ln)
-		ctx, cancel := context.WithCancel(context.Background())
-		time.AfterFunc(50*time.Millisecond, cancel)
 		resp, err := tr.Respond(ctx, request("GET", ""))
 		if err == nil {
 			_, err = io.ReadAll(resp.Body)

@@ -1,0 +1,6 @@
+package fastcgi
+
+import "time"
+
+// A test that is held up for some seconds is not to find its connection reset.
+func init() { lingerTime = 20 * time.Second }
