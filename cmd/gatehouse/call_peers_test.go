@@ -90,8 +90,8 @@ func TestCallPHP(t *testing.T) {
 		status int
 		want   string // of standard output
 	}{
-		{"ping", []string{"--ping", at, "/ping"}, 0, `200 OK, "pong"`},
-		{"ping without a request", []string{"--ping", at}, 0, "it answers FCGI_MPXS_CONNS=0"},
+		{"ping", []string{"--ping", at, "/ping", "-t", patience.String()}, 0, `200 OK, "pong"`},
+		{"ping without a request", []string{"--ping", at, "-t", patience.String()}, 0, "it answers FCGI_MPXS_CONNS=0"},
 		{"status", []string{at, "/status?json"}, 0, `"process manager":"static"`},
 		{"script", []string{at, "--script", dir + "/i.php"}, 0, "/i.php|none|"},
 		{"path info and body", []string{at, "/i.php/a", "--script", dir + "/i.php", "--root", dir, "-d", "x=y"}, 0, "/i.php|/a|x=y"},
@@ -140,7 +140,7 @@ func TestCallLibfcgi(t *testing.T) {
 		t.Fatalf("gcc: %v\n%s", err, out)
 	}
 	socket := dir + "/s.sock"
-	daemon(t, func() bool { _, err := os.Stat(socket); return err == nil }, spawn, "-n", "-s", socket, "--", dir+"/p")
+	daemon(t, listens(socket), spawn, "-n", "-s", socket, "--", dir+"/p")
 	status, stdout, stderr := calls(t, "unix:"+socket, "/x", "-d", strings.Repeat("x", 200_000), "-t", patience.String())
 	if status != 0 || stdout != "RESPONDER /x 200000\n" || !strings.Contains(stderr, "stderr: first\nstderr: second\n") || !strings.Contains(stderr, "application status 7, REQUEST_COMPLETE") {
 		t.Errorf("%d %q\n%s", status, stdout, stderr)

@@ -22,7 +22,7 @@ import (
 )
 
 // patience is how long a command waits for what must happen.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // server is a gatehouse that runs in the background of a script.
 type server struct {
@@ -203,6 +203,40 @@ func get(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if err := fetch(ts.Stdout(), args[0], socket); (err != nil) != neg {
 		ts.Fatalf("get %s: %v", args[0], err)
+	}
+}
+
+// getUntil is "until NAME PATTERN URL": it makes requests until the server has said that.
+func getUntil(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: until NAME PATTERN URL")
+	}
+	s, re := named(ts, args[0]), regexp.MustCompile(args[1])
+	for deadline := time.Now().Add(patience); !re.MatchString(s.stderr()); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			ts.Fatalf("no %q on its standard error:\n%s", args[1], s.stderr())
+		}
+		ts.Check(fetch(io.Discard, args[2], ""))
+	}
+}
+
+// refused is "refused URL": it waits until nobody listens there.
+func refused(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: refused URL")
+	}
+	addr := strings.TrimPrefix(args[0], "http://")
+	for deadline := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
+		conn, err := net.Dial("tcp", addr)
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			return
+		}
+		if err == nil {
+			_ = conn.Close()
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s is not refused: %v", addr, err)
+		}
 	}
 }
 

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,13 +23,16 @@ func TestMain(m *testing.M) {
 type careful struct{ *testing.M }
 
 func (c careful) Run() int {
+	if signal.Ignored(syscall.SIGINT) { // as in the background of a shell; the programs that are tested are to get it
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGINT)
+	}
 	before := descriptors()
 	code := c.M.Run()
 	if code != 0 {
 		return code
 	}
 	var left []string
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		left = nil
 		if err := goleak.Find(); err != nil {
 			left = append(left, err.Error())
@@ -71,6 +76,13 @@ func children() (pids string) {
 	return pids
 }
 
+// ownLoopback is an address of this machine on which no other process listens, so that
+// a port of it that is free stays free.
+func ownLoopback() string {
+	pid := os.Getpid()
+	return fmt.Sprintf("127.%d.%d.9", 64+pid>>8&127, pid&255)
+}
+
 // noSleep keeps programs built with -race from waiting a second as they end.
 const noSleep = "atexit_sleep_ms=0"
 
@@ -82,6 +94,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("GORACE", noSleep)
 			exe, err := exec.LookPath("gatehouse")
+			e.Setenv("OWN", ownLoopback())
 			e.Setenv("ONLY", filepath.Dir(exe)) // a PATH with nothing else on it
 			return err
 		},
@@ -94,6 +107,8 @@ func TestScripts(t *testing.T) {
 			"exits":      exits,
 			"executable": executable,
 			"get":        get,
+			"until":      getUntil,
+			"refused":    refused,
 			"getbg":      getInBackground,
 			"got":        gotInBackground,
 			"gone":       goneProcess,

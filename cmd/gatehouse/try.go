@@ -71,6 +71,10 @@ func withHost(c *cli.Context, file, target string, do func(*served, *site.Host) 
 	return withPrepared(c, file, target, func(*served) {}, do)
 }
 
+// helperTime is how long the one request of a command waits for a warm interpreter: to
+// be told that it ran cold is of no use to whoever compares the two.
+const helperTime = 20 * time.Second
+
 // withPrepared is withHost with something done to what is served before it is opened.
 func withPrepared(c *cli.Context, file, target string, prepare func(*served), do func(*served, *site.Host) error) error {
 	s, err := open(file, target, c.String("root"))
@@ -81,7 +85,7 @@ func withPrepared(c *cli.Context, file, target string, prepare func(*served), do
 	if c.Command.Name == "run" {
 		s.once()
 	}
-	h, err := site.New(s.config, site.Options{Software: software(), Log: slog.New(slog.DiscardHandler)})
+	h, err := site.New(s.config, site.Options{Software: software(), Log: slog.New(slog.DiscardHandler), WarmPatience: helperTime})
 	if err != nil {
 		return errors.Join(err, s.close())
 	}

@@ -156,9 +156,10 @@ func TestWrapTrust(t *testing.T) {
 	}
 }
 
+// freeAddress is one at which nothing listens, and nobody else is going to.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", ownLoopback()+":0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,10 +3,12 @@ package site_test
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"gatehouse/internal/site"
 )
@@ -72,20 +74,38 @@ func TestAccessLogFields(t *testing.T) {
 
 // Waiting for a turn is told, and that it took some time.
 func TestAccessLogQueue(t *testing.T) {
-	dir := tree(t, files{"htdocs/": "", "cgi-bin/slow": script("sleep 0.3", okHeader)})
-	s := start(t, dir, logConfig)
-	done := make(chan struct{}, 2)
-	for range 2 {
-		go func() {
-			s.get(t, "/cgi-bin/slow")
-			done <- struct{}{}
-		}()
+	dir := tree(t, files{"htdocs/": "", "cgi-bin/held": script("touch ../runs", "while [ ! -e ../gate ]; do sleep 0.01; done", okHeader)})
+	s := start(t, dir, logConfig+"  queue = 1\n  queue_timeout = '0s'\n")
+	open := gate(t, filepath.Join(dir, "gate"))
+	answers := make(chan int, 3)
+	ask := func() { answers <- s.get(t, "/cgi-bin/held").StatusCode }
+	go ask()
+	eventually(t, "it runs", func() bool { return exists(filepath.Join(dir, "runs")) })
+	go ask()
+	go ask()
+	if got := <-answers; got != 503 { // one of the two: the other is in the queue then
+		t.Errorf("one too many: %d", got)
 	}
-	<-done
-	<-done
-	line := s.lastAccess(t, 2)
-	if got, ok := keyOf(line, "queue"); !ok || !strings.HasSuffix(got, "ms") || strings.HasPrefix(got, "0.") {
-		t.Errorf("queue is %q in %s", got, line)
+	time.Sleep(2 * time.Millisecond) // which it is to have waited
+	open()
+	for range 2 {
+		if got := <-answers; got != 200 {
+			t.Errorf("one of two: %d", got)
+		}
+	}
+	s.lastAccess(t, 3)
+	waited := 0
+	for line := range strings.Lines(s.access.String()) {
+		got, ok := keyOf(line, "queue")
+		if ok {
+			waited++
+		}
+		if ok && (!strings.HasSuffix(got, "ms") || strings.HasPrefix(got, "0.")) {
+			t.Errorf("queue is %q in %s", got, line)
+		}
+	}
+	if waited != 1 {
+		t.Errorf("%d have waited, want 1:\n%s", waited, s.access)
 	}
 }
 

@@ -50,12 +50,12 @@ func (l *limiter) acquire(ctx context.Context) (time.Duration, error) {
 		return 0, nil
 	default:
 	}
+	begun := time.Now()
 	if l.waiting.Add(1) > l.queue {
 		l.waiting.Add(-1)
 		return 0, l.busy(fmt.Sprintf("%d run and %d wait (%s, queue)", cap(l.slots), l.queue, l.key))
 	}
 	defer l.waiting.Add(-1)
-	begun := time.Now()
 	var late <-chan time.Time
 	if l.timeout > 0 {
 		t := time.NewTimer(l.timeout)

@@ -14,7 +14,7 @@ const (
 	// lineBufferMax bounds what waits for a log that takes nothing, in bytes.
 	lineBufferMax = 1 << 20
 	// lineCloseTime bounds the last write when the host stops.
-	lineCloseTime = time.Second
+	lineCloseTime = 5 * time.Second
 )
 
 // A lineBuffer writes a log beside whoever has something to say in it: no request waits

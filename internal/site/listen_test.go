@@ -71,7 +71,7 @@ root = "DIR"
 
 func frontTree(t testing.TB) string {
 	return tree(t, files{"cgi/env": script(okHeader, "env", "echo BODY=$(cat)"), "a.txt": "text",
-		"cgi/slow": script(okHeader, "echo begun", "sleep 0.3", "echo done")})
+		"cgi/held": script(okHeader, "echo begun", "echo >> ../runs", "while [ ! -e ../gate ]; do sleep 0.01; done", "echo done")})
 }
 
 func value(body, name string) string { return (&answer{body: body}).told(name) }
@@ -201,19 +201,27 @@ func TestInheritedSocket(t *testing.T) {
 
 // A stop waits for the requests of all kinds of front, at once.
 func TestFrontsDrain(t *testing.T) {
-	s := start(t, frontTree(t), "listen = ['127.0.0.1:0', 'fastcgi:127.0.0.1:0', 'scgi:127.0.0.1:0']"+frontSite)
+	dir := frontTree(t)
+	s := start(t, dir, "listen = ['127.0.0.1:0', 'fastcgi:127.0.0.1:0', 'scgi:127.0.0.1:0']"+frontSite)
+	open := gate(t, filepath.Join(dir, "gate"))
 	results := make(chan string, 3)
-	go func() { results <- s.get(t, "/cgi/slow").body }()
+	go func() { results <- s.get(t, "/cgi/held").body }()
 	for _, l := range s.on[1:] {
 		go func() {
 			f := newWebServer(l)
 			defer f.close()
-			body, err := f.ask("/cgi/slow", "")
+			body, err := f.ask("/cgi/held", "")
 			results <- body + fmt.Sprint(err)
 		}()
 	}
-	eventually(t, "three programs", func() bool { return len(strings.Fields(children())) >= 3 })
+	eventually(t, "three programs", func() bool { text, _ := os.ReadFile(filepath.Join(dir, "runs")); return string(text) == "\n\n\n" })
 	s.stop()
+	select {
+	case <-s.done:
+		t.Error("Serve did not wait for the requests")
+	case <-time.After(50 * time.Millisecond):
+	}
+	open()
 	<-s.done
 	for range 3 {
 		if got := strings.TrimSuffix(<-results, "<nil>"); got != "begun\ndone\n" {
@@ -229,16 +237,22 @@ func TestFrontsDrain(t *testing.T) {
 // room.
 func TestConnectionsOfFronts(t *testing.T) {
 	s := start(t, frontTree(t), "connections = 3\nlisten = ['127.0.0.1:0', 'fastcgi:127.0.0.1:0', 'scgi:unix:DIR/s', 'fastcgi:unix:DIR/f']"+frontSite)
-	before := openSockets()
 	var idle []net.Conn
 	for range 3 {
 		conn, err := net.Dial("tcp", s.addrs[1].String())
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer conn.Close()
 		idle = append(idle, conn)
+		_ = conn.SetDeadline(time.Now().Add(long))
+		if _, err := conn.Write(fastcgi.AppendGetValues(nil, fastcgi.MaxConns)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(conn, make([]byte, fastcgi.HeaderLen)); err != nil { // the answer shows that it is taken
+			t.Fatal(err)
+		}
 	}
-	eventually(t, "the connections are taken", func() bool { return openSockets() >= before+6 })
 	var answered atomic.Int32
 	done := make(chan error, 3)
 	for _, l := range []site.Listening{s.on[1], s.on[2], s.on[3]} {
@@ -267,16 +281,4 @@ func TestConnectionsOfFronts(t *testing.T) {
 			t.Fatalf("got %q", a.body)
 		}
 	}
-}
-
-// openSockets counts this process's sockets: both ends of a connection within it are two.
-func openSockets() int {
-	n := 0
-	names, _ := filepath.Glob("/proc/self/fd/*")
-	for _, name := range names {
-		if target, _ := os.Readlink(name); strings.HasPrefix(target, "socket:") {
-			n++
-		}
-	}
-	return n
 }

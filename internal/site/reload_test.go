@@ -12,10 +12,12 @@ import (
 	"testing"
 )
 
-// answering is an application that answers with a text.
+// answering is an application that answers with a text, at /held when there is a file
+// "gate".
 func answering(text string) string {
-	return "import helper\ndef application(environ, start_response):\n" +
-		"    if environ['PATH_INFO'] == '/slow':\n        import time; time.sleep(1.5)\n" +
+	return "import helper, os, time\nhere = os.path.dirname(__file__) + '/'\ndef application(environ, start_response):\n" +
+		"    if environ['PATH_INFO'] == '/held':\n        open(here + 'held', 'w').close()\n" +
+		"        while not os.path.exists(here + 'gate'):\n            time.sleep(0.01)\n" +
 		"    start_response('200 OK', [])\n    return [b'" + text + " with ' + helper.name]\n"
 }
 
@@ -37,7 +39,7 @@ func reloading(t testing.TB, app, keys string) (s *server, dir string) {
 	t.Helper()
 	needPython(t)
 	dir = tree(t, files{"app.py": app, "helper.py": "name = b'help'\n"})
-	return start(t, dir, "[[site]]\n[[site.route]]\npath = '/'\nwsgi = { module = 'app.py', python = '"+python3+"', workers = 1, "+keys+" }\n", development), dir
+	return start(t, dir, "[[site]]\n[[site.route]]\npath = '/'\nqueue_timeout = '0s'\nwsgi = { module = 'app.py', python = '"+python3+"', workers = 1, "+keys+" }\n", development), dir
 }
 
 func (s *server) becomes(t testing.TB, want string) {
@@ -49,15 +51,18 @@ func (s *server) becomes(t testing.TB, want string) {
 func TestReload(t *testing.T) {
 	s, dir := reloading(t, answering("one"), "reload = true, threads = 2")
 	s.becomes(t, "one with help")
-	slow := make(chan *answer, 1)
-	go func() { slow <- s.get(t, "/slow") }()
+	open := gate(t, filepath.Join(dir, "gate"))
+	held := make(chan *answer, 1)
+	go func() { held <- s.get(t, "/held") }()
+	eventually(t, "a request under way", func() bool { return exists(filepath.Join(dir, "held")) })
 	eventually(t, "the sources that are watched", func() bool {
 		text, _ := os.ReadFile(sourcesOf(t))
 		return bytes.Contains(text, []byte(dir+"/helper.py\n"))
 	})
 	put(t, dir+"/app.py", answering("two"))
 	s.becomes(t, "two with help")
-	if a := <-slow; a.StatusCode != 200 || a.body != "one with help" {
+	open()
+	if a := <-held; a.StatusCode != 200 || a.body != "one with help" {
 		t.Errorf("the request under way: got %d %q", a.StatusCode, a.body)
 	}
 	put(t, dir+"/helper.py", "name = b'more'\n")
@@ -67,7 +72,7 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// sourcesOf is the list that the one worker there is writes.
+// sourcesOf is the list that the one worker there is writes, "" while it is not seen.
 func sourcesOf(t testing.TB) string {
 	t.Helper()
 	for _, pid := range strings.Fields(children()) {
@@ -166,9 +171,10 @@ func TestReloadUnderLoad(t *testing.T) {
 func TestReloadList(t *testing.T) {
 	s, dir := reloading(t, answering("one"), "reload = true")
 	s.becomes(t, "one with help")
-	list := sourcesOf(t)
+	list := ""
+	eventually(t, "the worker", func() bool { list = sourcesOf(t); return list != "" })
 	eventually(t, "a refusal", func() bool { // the worker may write it again, after its answer
-		if err := errors.Join(os.Remove(list), os.Symlink("/dev/zero", list)); err != nil {
+		if err := errors.Join(os.Symlink("/dev/zero", list+"~"), os.Rename(list+"~", list)); err != nil {
 			t.Fatal(err)
 		}
 		return strings.Contains(s.log.String(), "the list of an application's sources cannot be read")

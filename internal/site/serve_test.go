@@ -57,7 +57,8 @@ func (s *server) begin(t *testing.T, target string) (net.Conn, *bufio.Reader) {
 func TestServeOnSeveral(t *testing.T) {
 	dir := serveTree(t)
 	socket := filepath.Join(dir, "http.sock")
-	s := start(t, dir, "listen = ['127.0.0.1:0', '127.0.0.1:0', 'unix:DIR/http.sock']"+serveConfig)
+	own := "'" + ownLoopback() + ":0'"
+	s := start(t, dir, "listen = ["+own+", "+own+", 'unix:DIR/http.sock']"+serveConfig)
 	if len(s.addrs) != 3 {
 		t.Fatalf("%d addresses", len(s.addrs))
 	}
@@ -177,7 +178,7 @@ func TestServeAddressInUse(t *testing.T) {
 	if exists(filepath.Join(dir, "s")) {
 		t.Error("the socket that was opened first is still there")
 	}
-	if now := descriptors(); now != before {
+	if now := descriptors(); now > before { // fewer: an earlier test has let go of one
 		t.Errorf("%d descriptors, %d before", now, before)
 	}
 }

@@ -35,6 +35,10 @@ type Options struct {
 
 	// AccessLog gets a line for each request; nil means none.
 	AccessLog io.Writer
+
+	// WarmPatience is how long a request waits for its warm interpreter before it is
+	// run cold; zero means the two seconds of process.Warm.
+	WarmPatience time.Duration
 }
 
 // Host is a configuration at work. It is an http.Handler, and a cgi.Responder for

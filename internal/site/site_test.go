@@ -23,7 +23,7 @@ import (
 )
 
 // long is when a test gives up on what should have happened at once.
-const long = 20 * time.Second
+const long = 60 * time.Second
 
 func TestMain(m *testing.M) {
 	if addr := os.Getenv(loadVariable); addr != "" {
@@ -48,12 +48,9 @@ func TestMain(m *testing.M) {
 
 // leaks tells what all the tests together have left.
 func leaks(before int) error {
-	if err := goleak.Find(); err != nil {
-		return err
-	}
 	var err error
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		err = nil
+	for end := time.Now().Add(long); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		err = goleak.Find()
 		if now := descriptors(); now > before {
 			err = fmt.Errorf("%d descriptors, %d before the tests", now, before)
 		}
@@ -300,6 +297,27 @@ func (s *server) lastAccess(t testing.TB, n int) string {
 	return lines[n-1]
 }
 
+// accessOf waits for the line of the access log that has what in it, and returns it.
+func (s *server) accessOf(t testing.TB, what string) (line string) {
+	t.Helper()
+	eventually(t, what+" in the access log", func() bool {
+		for line = range strings.Lines(s.access.String()) {
+			if strings.Contains(line, what) {
+				return true
+			}
+		}
+		return false
+	})
+	return line
+}
+
+// ownLoopback is an address of this machine on which no other process listens, so that
+// a port of it that is free stays free.
+func ownLoopback() string {
+	pid := os.Getpid()
+	return fmt.Sprintf("127.%d.%d.8", 64+pid>>8&127, pid&255)
+}
+
 // E26: an unknown host is no site's, and never silently the first one's.
 func TestHosts(t *testing.T) {
 	dir := tree(t, files{"a/who": "exact", "b/who": "wildcard", "c/who": "deep", "d/who": "default", "e/who": "six"})
@@ -383,7 +401,7 @@ root = "DIR/file"
 			t.Errorf("error is\n%v\nwant %q in it", err, want)
 		}
 	}
-	if now := descriptors(); now != before {
+	if now := descriptors(); now > before { // fewer: an earlier test has let go of one
 		t.Errorf("%d descriptors after the failure, %d before", now, before)
 	}
 }

@@ -246,7 +246,6 @@ func TestFileSwappedForFIFO(t *testing.T) {
 	got := map[int]int{}
 	for end := time.Now().Add(time.Second); time.Now().Before(end); {
 		conn := s.dial(t)
-		_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
 		_, _ = io.WriteString(conn, request("GET", "/x.txt"))
 		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		_ = conn.Close()

@@ -16,7 +16,7 @@ func (h *Host) newWarm(c *config.Helpers) *process.Warm {
 		Constant:    []string{"GATEWAY_INTERFACE", "SERVER_SOFTWARE"}, // CGI.pm looks at both
 		Servers:     map[string][]byte{"python": scripts.WarmPython(), "perl": scripts.WarmPerl()},
 		IdleTimeout: time.Duration(c.IdleTimeout), MaxForks: c.MaxForks, MaxMemory: int64(c.MaxMemory),
-		MaxHelpers: c.Helpers, Spares: c.Spares,
+		MaxHelpers: c.Helpers, Spares: c.Spares, Patience: h.options.WarmPatience,
 	}
 }
 

@@ -82,6 +82,16 @@ func gone(t *testing.T, name string) {
 	})
 }
 
+// written reports whether there is a whole line in each of the files.
+func written(names ...string) bool {
+	for _, name := range names {
+		if text, _ := os.ReadFile(name); !strings.HasSuffix(string(text), "\n") {
+			return false
+		}
+	}
+	return true
+}
+
 // usual is what nginx's fastcgi_params say of a GET.
 var usual = []string{"REQUEST_METHOD=GET", "REQUEST_URI=/cgi-bin/x", "DOCUMENT_URI=/cgi-bin/x", "QUERY_STRING=", "SERVER_PROTOCOL=HTTP/1.1",
 	"REMOTE_ADDR=192.0.2.1", "SERVER_NAME=example.org", "HTTP_HOST=example.org", "CONTENT_TYPE=", "CONTENT_LENGTH="}
@@ -400,10 +410,13 @@ func TestWrapWhereFcgiwrapFails(t *testing.T) {
 
 	t.Run("a script that hangs", func(t *testing.T) { // fcgiwrap waits for ever
 		f := wrap(t, site.Wrap{Roots: []string{dir}}, func(c *config.Config) { c.Limits.Timeout = config.Duration(200 * time.Millisecond) })
-		got := f.get(filename("hang.cgi"))
-		if got.status != 504 || !strings.Contains(got.tell, "time") {
-			t.Errorf("%d, and the front is told %q", got.status, got.tell)
-		}
+		eventually(t, "a script that has got so far in its time", func() bool {
+			got := f.get(filename("hang.cgi"))
+			if got.status != 504 || !strings.Contains(got.tell, "time") {
+				t.Fatalf("%d, and the front is told %q", got.status, got.tell)
+			}
+			return written(dir + "/pid")
+		})
 		gone(t, dir+"/pid")
 	})
 	t.Run("a client that goes", func(t *testing.T) { // fcgiwrap calls kill(2) with its arguments interchanged
@@ -411,7 +424,7 @@ func TestWrapWhereFcgiwrapFails(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan *reply)
 		go func() { done <- f.ask(ctx, nil, filename("child.cgi")) }()
-		eventually(t, "the script's child", func() bool { return exists(dir+"/childpid") && exists(dir+"/childparent") })
+		eventually(t, "the script's child", func() bool { return written(dir+"/childpid", dir+"/childparent") })
 		cancel()
 		<-done
 		gone(t, dir+"/childparent")
@@ -424,7 +437,7 @@ func TestWrapWhereFcgiwrapFails(t *testing.T) {
 		f := wrap(t, site.Wrap{Roots: []string{dir}})
 		done := make(chan *reply)
 		go func() { done <- f.get(filename("child.cgi")) }()
-		eventually(t, "the script's child", func() bool { return exists(dir+"/childpid") && exists(dir+"/childparent") })
+		eventually(t, "the script's child", func() bool { return written(dir+"/childpid", dir+"/childparent") })
 		if err := f.host.Close(); err != nil {
 			t.Error(err)
 		}
