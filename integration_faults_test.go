@@ -105,15 +105,15 @@ var programFaults = []trial{
 	badProgram("interpreter that is not there (A97)", "/cgi-bin/homeless.sh", 500),
 	badProgram("too late (A101)", "/slow/mute.sh", 504),
 	badProgram("too late, and ignores SIGTERM (A101)", "/slow/stubborn.sh", 504),
-	{"pauses too long in its output (A101)", nil, func(t *testing.T, h *host) { cutShort(t, h, "/slow/wait.sh") }},
+	{"pauses too long in its output (A101)", nil, func(t *testing.T, h *host) { cutShort(t, h, "/pausing/wait.sh") }},
 	{"killed in its output (A98)", nil, func(t *testing.T, h *host) { cutShort(t, h, "/cgi-bin/killed.sh") }},
 	{"less than it announced (A80)", nil, func(t *testing.T, h *host) { cutShort(t, h, "/cgi-bin/short.sh") }},
 	{"a daemon holds its output (A99)", nil, func(t *testing.T, h *host) {
-		h.ask(t, request{path: "/cgi-bin/daemon.sh", status: 200, want: "started\n"})
+		h.ask(t, request{path: "/leaving/daemon.sh", status: 200, want: "started\n"})
 		h.good(t)
 	}},
 	{"fifty grandchildren (F39)", nil, func(t *testing.T, h *host) {
-		h.ask(t, request{path: "/cgi-bin/brood.sh", status: 200, want: "fifty\n"})
+		h.ask(t, request{path: "/leaving/brood.sh", status: 200, want: "fifty\n"})
 		h.good(t)
 	}},
 }

@@ -93,7 +93,7 @@ func newHost(t *testing.T, f front) *host {
 		started: make(chan string, 1), silent: make(chan struct{}),
 		client: &http.Client{
 			Timeout:       2 * time.Minute,
-			Transport:     &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 256},
+			Transport:     &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 256, DialContext: dialForClient},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
@@ -119,8 +119,12 @@ func (h *host) path(name string) string { return filepath.Join(h.dir, name) }
 
 func (h *host) url(path string) string { return "http://" + h.server + path }
 
+// write makes a file. No child of another test may be begun meanwhile: it would have the
+// file open for writing until its exec, and nobody could execute it (ETXTBSY).
 func write(t *testing.T, path, text string, mode os.FileMode) {
 	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	if err := os.WriteFile(path, []byte(text), mode); err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +209,8 @@ func (h *host) configuration(f front) string {
 }
 
 // routes are the routes of all trials: with the programs, or with the host behind this
-// one that has them. Some keys are for one kind only.
+// one that has them. Some keys are for one kind only. The short times are on routes of
+// their own, so that nothing meets them that is only slow.
 func (h *host) routes(b back) string {
 	var text strings.Builder
 	shared := h
@@ -219,11 +224,13 @@ func (h *host) routes(b back) string {
 		}
 		fmt.Fprintf(&text, "\n  [[site.route]]\n  path = %q\n  %s\n  %s\n", path, keys, forAll)
 	}
-	route("/cgi-bin/", h.scripts+"/", `linger = "500ms"`, "")
+	route("/cgi-bin/", h.scripts+"/", `linger = "20s"`, "")
+	route("/leaving/", h.scripts+"/", `linger = "500ms"`, "")
 	route("/nph/", h.scripts+"/", "nph = true", "")
 	route("/small/", h.scripts+"/", "", `max_body = "1MiB"`)
 	route("/exact/", h.scripts+"/", "accept_path_info = false", "")
-	route("/slow/", h.scripts+"/", `kill_grace = "300ms"`, "header_timeout = \"1s\"\n  idle_timeout = \"1s\"")
+	route("/slow/", h.scripts+"/", `kill_grace = "300ms"`, `header_timeout = "1s"`)
+	route("/pausing/", h.scripts+"/", `idle_timeout = "1s"`, "")
 	if _, ok := installed("git"); ok {
 		route("/git/", whereIs["git"], fmt.Sprintf("env = { GIT_PROJECT_ROOT = %q, GIT_HTTP_EXPORT_ALL = \"1\" }", shared.path("git")), "")
 	}
@@ -388,16 +395,4 @@ func (h *host) settled(t *testing.T) {
 	if h.inner != nil {
 		h.inner.settled(t)
 	}
-}
-
-// dial connects to the host; the connection ends with the trial.
-func (h *host) dial(t *testing.T) *net.TCPConn {
-	t.Helper()
-	conn, err := net.DialTimeout("tcp", h.server, patience)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.dialed = append(h.dialed, conn)
-	_ = conn.SetDeadline(time.Now().Add(patience))
-	return conn.(*net.TCPConn)
 }

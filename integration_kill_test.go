@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,23 +35,26 @@ func TestWorkersKilled(t *testing.T) {
 	need(t, fcgiLibrary...)
 	h := newHost(t, fronts[0])
 	const workers = 4
-	h.up(t, fronts[0], aRoute("/app/", fmt.Sprintf(`fastcgi = { command = [%q], workers = %d }`, fcgiProgram(t, "responder"), workers), `queue_timeout = "20s"`))
+	h.up(t, fronts[0], aRoute("/app/", fmt.Sprintf(`fastcgi = { command = [%q], workers = %d }`, fcgiProgram(t, "responder"), workers)))
 	h.ask(t, request{path: "/app/hello", status: 200, want: "hello\n"})
-	manyAtOnce(t, h, "/app/echo", 40) // all workers run, all connections are open
-	h.client.CloseIdleConnections()
-	before := h.quiet()
+	manyAtOnce(t, h, "/app/echo", 40)
+	var before, files, children []string
+	eventually(func() bool { // what is opened last for a worker is a pidfd, if there are such
+		before, _ = h.open()
+		return strings.Count(strings.Join(before, "\n"), "[pidfd]") == workers
+	})
 
 	over := make(chan struct{})
-	time.AfterFunc(killFor(t), func() { close(over) })
 	var load loadResult
 	var wg sync.WaitGroup
 	for n := range 16 {
 		wg.Go(func() { load.client(h, n%4 == 0, over) })
 	}
-	killed := killAtRandom(h.cmd.Process.Pid, over)
+	killed := load.killAtRandom(h.cmd.Process.Pid, killFor(t))
+	close(over)
 	wg.Wait()
 	t.Logf("%d workers killed; %d of %d GETs and %d of %d POSTs failed", killed, load.getFailed.Load(), load.gets.Load(), load.postFailed.Load(), load.posts.Load())
-	if killed < 5 || load.gets.Load() < 100 || load.posts.Load() < 20 {
+	if !load.enough(killed) {
 		t.Error("that was no load")
 	}
 	load.wrong.Range(func(_, what any) bool { t.Error(what); return true })
@@ -60,7 +64,6 @@ func TestWorkersKilled(t *testing.T) {
 
 	h.ask(t, request{path: "/app/hello", status: 200, want: "hello\n"})
 	h.client.CloseIdleConnections()
-	var files, children []string
 	if !eventually(func() bool {
 		files, _ = h.open()
 		children = childrenOf(h.cmd.Process.Pid)
@@ -70,23 +73,25 @@ func TestWorkersKilled(t *testing.T) {
 	}
 }
 
-// killAtRandom kills a child of a process now and then, and says how many.
-func killAtRandom(parent int, over chan struct{}) (killed int) {
-	for {
-		select {
-		case <-over:
-			return killed
-		case <-time.After(time.Duration(100+rand.IntN(100)) * time.Millisecond):
-		}
-		children := childrenOf(parent)
+// killAtRandom kills a child of a process now and then, for some time and until there is
+// enough of everything, and says how many. Each has answered before: if one after the
+// other died at its start, that would be a crash loop, and a request that meets three of
+// them is given up, by intention both.
+func (l *loadResult) killAtRandom(parent int, d time.Duration) (killed int) {
+	for began := time.Now(); time.Since(began) < d || !l.enough(killed) && time.Since(began) < d+patience; {
+		time.Sleep(time.Duration(100+rand.IntN(100)) * time.Millisecond)
+		children := slices.DeleteFunc(childrenOf(parent), func(pid string) bool { _, ok := l.answered.Load(pid); return !ok })
 		if len(children) == 0 {
 			continue
 		}
-		pid, err := strconv.Atoi(children[rand.IntN(len(children))])
+		child := children[rand.IntN(len(children))]
+		l.answered.Delete(child)
+		pid, err := strconv.Atoi(child)
 		if err == nil && syscall.Kill(pid, syscall.SIGKILL) == nil {
 			killed++
 		}
 	}
+	return killed
 }
 
 // zombies are those of the processes that have ended and were not waited for.
@@ -102,8 +107,14 @@ func zombies(pids []string) (found []string) {
 // loadResult is what clients saw.
 type loadResult struct {
 	gets, getFailed, posts, postFailed atomic.Int64
+	answered                           sync.Map // the pids that did
 	wrong                              sync.Map // few
 	wrongs                             atomic.Int64
+}
+
+// enough reports whether that was a load.
+func (l *loadResult) enough(killed int) bool {
+	return killed >= 5 && l.gets.Load() >= 100 && l.posts.Load() >= 20
 }
 
 // client asks until it is over: GETs, which may be asked again, or POSTs, which may not.
@@ -118,22 +129,30 @@ func (l *loadResult) client(h *host, posts bool, over chan struct{}) {
 		if posts {
 			body := strconv.Itoa(n)
 			got, err := h.do(request{method: "POST", path: "/app/echo", body: body})
-			l.count(&l.posts, &l.postFailed, got, err, body, 502)
+			l.count(&l.posts, &l.postFailed, got, err, err == nil && got.body == body, 502)
 		} else {
-			got, err := h.do(request{path: "/app/hello"})
-			l.count(&l.gets, &l.getFailed, got, err, "hello\n", 200)
+			got, err := h.do(request{path: "/app/pid"})
+			pid := ""
+			if err == nil {
+				pid = strings.TrimSpace(got.body)
+			}
+			_, bad := strconv.Atoi(pid)
+			l.count(&l.gets, &l.getFailed, got, err, bad == nil, 200)
+			if bad == nil {
+				l.answered.Store(pid, true)
+			}
 		}
-		if took := time.Since(began); took > 15*time.Second {
+		if took := time.Since(began); took > patience {
 			l.say("a request took %v", took)
 		}
 	}
 }
 
 // count notes an answer: whole, or else of the status that it may have in its place.
-func (l *loadResult) count(all, failed *atomic.Int64, got *reply, err error, want string, otherwise int) {
+func (l *loadResult) count(all, failed *atomic.Int64, got *reply, err error, whole bool, otherwise int) {
 	all.Add(1)
 	switch {
-	case err == nil && got.status == 200 && got.body == want:
+	case err == nil && got.status == 200 && whole:
 	case err == nil && got.status == otherwise && otherwise != 200:
 		failed.Add(1)
 	default:

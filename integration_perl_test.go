@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestPlackSuite runs Plack::Test::Suite, whole, against a Plack::Handler::FCGI behind a
@@ -20,7 +19,7 @@ func TestPlackSuite(t *testing.T) {
 			responder := freePort(t)
 			h := newHost(t, f)
 			h.up(t, f, aRoute("/", fmt.Sprintf(`fastcgi = { address = %q, connections = 1 }`, responder)))
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 			defer cancel()
 			out, err := exec.CommandContext(ctx, whereIs["perl"], testdata(t, "fcgi", "plack.pl"), port(responder), port(h.server)).CombinedOutput()
 			if err != nil || !strings.Contains(string(out), "\n1..") {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -306,11 +305,14 @@ func responderCut(t *testing.T, h *host, r responder) {
 	if r.holds != "" {
 		t.Skip(r.holds)
 	}
-	resp, err := http.Get(h.url(r.path + "/cut"))
-	if err != nil || resp.StatusCode != 200 {
-		t.Fatalf("%v, %v", resp, err)
+	resp, err := h.client.Get(h.url(r.path + "/cut"))
+	if err != nil {
+		t.Fatal(err)
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode != 200 {
+		t.Fatalf("status %d", resp.StatusCode)
+	}
 	if body, err := io.ReadAll(resp.Body); err == nil || string(body) != "the first half\n" {
 		t.Errorf("body %q with error %v, want a part and an error", body, err)
 	}

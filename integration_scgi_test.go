@@ -17,8 +17,8 @@ func TestUWSGI(t *testing.T) {
 			h.installScripts(t)
 			socket := h.path("uwsgi.sock")
 			startPeer(t, h.dir, socket, exec.Command(whereIs["uwsgi"], "--plugins-dir", "/usr/lib/uwsgi/plugins", "--plugin", "cgi", "--die-on-term", "--master",
-				"--processes", "2", "--buffer-size", "65535", "--"+protocol+"-socket", socket, "--"+protocol+"-modifier1", "9", "--cgi-close-stdin-on-eof", "--cgi", h.scripts))
-			h.up(t, fronts[0], aRoute("/cgi-bin/", fmt.Sprintf("%s = %q", protocol, "unix:"+socket), `header_timeout = "10s"`))
+				"--processes", "2", "--buffer-size", "65535", "--socket-timeout", "60", "--"+protocol+"-socket", socket, "--"+protocol+"-modifier1", "9", "--cgi-close-stdin-on-eof", "--cgi", h.scripts))
+			h.up(t, fronts[0], aRoute("/cgi-bin/", fmt.Sprintf("%s = %q", protocol, "unix:"+socket)))
 
 			h.ask(t, request{path: "/cgi-bin/hello.sh", status: 200, want: "hello\n"})
 			h.ask(t, request{path: "/cgi-bin/fields.sh", status: 404, want: "five."})
