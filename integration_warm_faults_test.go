@@ -3,6 +3,8 @@ package gatehouse_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gatehouse/process"
 )
 
 // warmHost starts a host whose scripts are warm, and writes those that are given.
@@ -35,44 +39,73 @@ var warmHellos = map[string]string{
 	"hello.pl": "#!/usr/bin/perl\nuse strict;\nuse Data::Dumper;\nprint \"Content-Type: text/plain\\n\\n{\\\"q\\\": \\\"$ENV{QUERY_STRING}\\\", \\\"pid\\\": $$}\\n\";\n",
 }
 
-// helpers lists the interpreters that fork the processes of warm scripts: of all that
-// read their program from descriptor 4, they alone have a socket as descriptor 3.
-func (h *host) helpers() (pids []int) {
+// helperMark is what a helper, and whatever it has forked that has no work yet, has in its
+// environment.
+var helperMark = regexp.MustCompile(`UNIQUE_ID=helper-0x[0-9a-f]+-[0-9]+-`)
+
+// helpers finds the interpreters that fork the processes of warm scripts, by their mark: of
+// the host's children that have it the oldest, as long as it has its control socket, 3 of
+// Python and 10 of Perl.
+func (h *host) helpers() map[string]int {
+	oldest, began := map[string]int{}, map[string]uint64{}
 	for _, child := range childrenOf(h.cmd.Process.Pid) {
-		line, _ := os.ReadFile("/proc/" + child + "/cmdline")
-		if to, err := os.Readlink("/proc/" + child + "/fd/3"); err == nil && strings.HasPrefix(to, "socket:") && bytes.Contains(line, []byte("/proc/self/fd/4")) {
-			pid, _ := strconv.Atoi(child)
-			pids = append(pids, pid)
+		env, _ := os.ReadFile("/proc/" + child + "/environ")
+		stat, err := os.ReadFile("/proc/" + child + "/stat")
+		mark := string(helperMark.Find(env))
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		if mark == "" || err != nil || len(fields) < 20 {
+			continue
+		}
+		start, _ := strconv.ParseUint(fields[19], 10, 64) // proc(5): starttime is field 22, 20 behind the name
+		if began[mark] == 0 || start < began[mark] {
+			oldest[mark], began[mark] = 0, start
+			if isSocket(child, "3") || isSocket(child, "10") {
+				oldest[mark], _ = strconv.Atoi(child)
+			}
 		}
 	}
-	return pids
+	maps.DeleteFunc(oldest, func(_ string, pid int) bool { return pid == 0 })
+	return oldest
+}
+
+func isSocket(pid, fd string) bool {
+	to, err := os.Readlink("/proc/" + pid + "/fd/" + fd)
+	return err == nil && strings.HasPrefix(to, "socket:")
 }
 
 // warmed asks until the scripts run warm, and fails the test if they never do.
 func (h *host) warmed(t *testing.T, paths ...string) {
 	t.Helper()
 	for _, path := range paths {
-		if !eventually(func() bool {
-			h.ask(t, request{path: path, status: 200})
-			return strings.Contains(h.lastLine(t, path), " how=warm ")
-		}) {
-			t.Fatalf("%s does not run warm: %s", path, h.lastLine(t, path))
-		}
+		h.askWarm(t, request{path: path, status: 200}, "")
 	}
 }
 
-// lastLine is what the access log says last of a path.
-func (h *host) lastLine(t *testing.T, path string) (line string) {
+// askWarm asks until the answer came from a warm script: on a busy machine a helper may not
+// have a process ready in time. A cold start is for a reason that begins with but.
+func (h *host) askWarm(t *testing.T, r request, but string) {
 	t.Helper()
+	path, line := r.path, ""
+	if !eventually(func() bool {
+		r.path = fmt.Sprintf("%s?asked=%d", path, time.Now().UnixNano())
+		h.ask(t, r)
+		line = h.logged(t, r.path)
+		return strings.Contains(line, " how=warm ") || !strings.Contains(line, ` how="cold: `+but)
+	}) || !strings.Contains(line, " how=warm ") {
+		t.Fatalf("%s does not run warm: %s", path, line)
+	}
+}
+
+// logged waits for the line of the access log about a target that was asked for once.
+func (h *host) logged(t *testing.T, target string) (line string) {
+	t.Helper()
+	one := regexp.MustCompile(`(?m)^.* uri=` + regexp.QuoteMeta(target) + ` .*$`)
 	eventually(func() bool { // it is written when all is over
 		text, err := os.ReadFile(h.path("access.log"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		lines := regexp.MustCompile(`(?m)^.* uri=`+regexp.QuoteMeta(path)+`[? ].*$`).FindAllString(string(text), -1)
-		if len(lines) > 0 {
-			line = lines[len(lines)-1]
-		}
+		line = one.FindString(string(text))
 		return line != ""
 	})
 	return line
@@ -98,15 +131,21 @@ func (h *host) noneLeft(t *testing.T) {
 
 var helloBody = regexp.MustCompile(`^\{"q": "(\d+)", "pid": (\d+)\}\n$`)
 
-// hellos asks for the two scripts at the same time, total times, on many connections. Each
-// answer is whole, the request's own, and of a process of its own.
+// hellos asks for the two scripts at the same time, total times.
 func (h *host) hellos(t *testing.T, clients int, total int64) {
+	t.Helper()
+	h.hellosWhile(t, clients, func(n int64) bool { return n <= total })
+}
+
+// hellosWhile asks on many connections. Each answer is whole, the request's own, and of a
+// process of its own.
+func (h *host) hellosWhile(t *testing.T, clients int, more func(n int64) bool) {
 	t.Helper()
 	var asked, failed atomic.Int64
 	var wg sync.WaitGroup
 	for range clients {
 		wg.Go(func() {
-			for n := asked.Add(1); n <= total && failed.Load() < 10; n = asked.Add(1) {
+			for n := asked.Add(1); more(n) && failed.Load() < 10; n = asked.Add(1) {
 				path := []string{"/cgi-bin/hello.py", "/cgi-bin/hello.pl"}[n%2]
 				got, err := h.do(request{path: fmt.Sprintf("%s?%d", path, n)})
 				if err != nil {
@@ -126,42 +165,59 @@ func (h *host) hellos(t *testing.T, clients int, total int64) {
 // TestWarmHelperKilled kills and stops helpers under load: every request is answered, by a
 // cold start where need be, and the log tells of it, but not for each request.
 func TestWarmHelperKilled(t *testing.T) {
+	const least = 6
 	h := warmHost(t, "", warmHellos)
 	h.warmed(t, "/cgi-bin/hello.py", "/cgi-bin/hello.pl")
+	var killed atomic.Int64
 	over := make(chan struct{})
 	var killer sync.WaitGroup
-	killed := 0
-	killer.Go(func() {
-		for n := 0; ; n++ {
-			select {
-			case <-over:
-				return
-			case <-time.After(100 * time.Millisecond):
-			}
-			for _, pid := range h.helpers() {
-				sig := syscall.SIGKILL
-				if n%4 == 3 {
-					sig = syscall.SIGSTOP
-				}
-				if syscall.Kill(pid, sig) == nil {
-					killed++
-				}
-			}
-		}
+	killer.Go(func() { h.killHelpers(&killed, least, over) })
+	deadline := time.Now().Add(4 * patience)
+	h.hellosWhile(t, 8, func(n int64) bool {
+		return n <= 1500 || killed.Load() < least && time.Now().Before(deadline)
 	})
-	h.hellos(t, 8, 1500)
 	close(over)
 	killer.Wait()
-	t.Logf("%d helpers were killed or stopped", killed)
-	if killed < 5 {
-		t.Error("that were too few")
+	if killed.Load() < least {
+		t.Errorf("%d helpers were killed or stopped, want %d", killed.Load(), least)
 	}
 	h.noneLeft(t)
-	log, err := os.ReadFile(h.path("error.log"))
-	if lines := bytes.Count(log, []byte("\n")); err != nil || lines == 0 || lines > 3*killed+10 {
-		t.Errorf("%v; %d lines in the error log for %d helpers:\n%s", err, lines, killed, clip(string(log)))
-	}
 	h.warmed(t, "/cgi-bin/hello.py", "/cgi-bin/hello.pl") // once they have come back
+	var log []byte
+	if !eventually(func() bool { log, _ = os.ReadFile(h.path("error.log")); return len(log) > 0 }) {
+		t.Error("the error log has no word of it")
+	}
+	if lines := bytes.Count(log, []byte("\n")); lines > 3*int(killed.Load())+10 {
+		t.Errorf("%d lines in the error log for %d helpers:\n%s", lines, killed.Load(), clip(string(log)))
+	}
+}
+
+// killHelpers kills so many helpers, sooner or later in their lives. Each is dealt with
+// once: the processes that it leaves are not to be taken for it, as they may answer a request.
+func (h *host) killHelpers(killed *atomic.Int64, most int64, over <-chan struct{}) {
+	age := map[string]int{} // how often each was seen
+	for killed.Load() < most {
+		select {
+		case <-over:
+			return
+		case <-time.After(100 * time.Millisecond):
+		}
+		for mark, pid := range h.helpers() {
+			age[mark]++
+			n := killed.Load()
+			if age[mark] < 0 || age[mark] < int(n%3)*3 {
+				continue
+			}
+			age[mark] = math.MinInt
+			sig := syscall.SIGKILL
+			if n%4 == 3 {
+				sig = syscall.SIGSTOP
+			}
+			if syscall.Kill(pid, sig) == nil {
+				killed.Add(1)
+			}
+		}
+	}
 }
 
 // TestWarmLoad asks on 64 connections, and looks at what it leaves: no process, no
@@ -176,12 +232,13 @@ func TestWarmLoad(t *testing.T) {
 	h.warmed(t, "/cgi-bin/hello.py", "/cgi-bin/hello.pl")
 	open := func() int { files, sockets := h.open(); return len(files) + len(sockets) }
 	h.client.CloseIdleConnections()
-	before := 0
-	eventually(func() bool { last := before; before = open(); return before == last })
+	h.noneLeft(t)
+	before := open()
 	h.hellos(t, 64, total)
 	h.client.CloseIdleConnections()
 	h.noneLeft(t)
-	if !eventually(func() bool { return open() <= before+8 }) { // spares come and go
+	const come = 2 * (process.MaxSpares + 8) // and go: the spares of two helpers, a helper that takes another's place
+	if !eventually(func() bool { return open() <= before+come }) {
 		files, sockets := h.open()
 		t.Errorf("%d descriptors are open, and were before: %d\n%q\n%q", open(), before, files, sockets)
 	}
@@ -190,10 +247,18 @@ func TestWarmLoad(t *testing.T) {
 			t.Errorf("a helper has %d KiB after %d requests", kib, total)
 		}
 	}
-	text, err := os.ReadFile(h.path("access.log"))
-	warm, all := bytes.Count(text, []byte(" how=warm ")), bytes.Count(text, []byte("\n"))
-	if err != nil || warm < all*9/10 {
-		t.Errorf("%d of %d requests were warm, %v", warm, all, err)
+	h.mostlyWarm(t)
+}
+
+// mostlyWarm holds the access log to nine requests of ten being warm, unless a helper did
+// not get to run for seconds, which the error log tells of.
+func (h *host) mostlyWarm(t *testing.T) {
+	t.Helper()
+	text, log := readFile(t, h.path("access.log")), readFile(t, h.path("error.log"))
+	warm, all := strings.Count(text, " how=warm "), strings.Count(text, "\n")
+	busy := strings.Count(text, ` how="cold: its helper is starting"`) + strings.Count(text, ` how="cold: its helper does not answer"`)
+	if warm+busy < all || warm < all*9/10 && !strings.Contains(log, "has not answered for") {
+		t.Errorf("%d of %d requests were warm, %d had to be cold; the error log:\n%s", warm, all, busy, clip(log))
 	}
 }
 

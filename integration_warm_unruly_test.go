@@ -51,10 +51,7 @@ func TestWarmUnruly(t *testing.T) {
 		for _, ext := range []string{".py", ".pl"} {
 			t.Run(u.name+ext, func(t *testing.T) {
 				path := fmt.Sprintf("/%d/%d%s", n, n, ext)
-				h.ask(t, request{path: path, status: u.status})
-				if line := h.lastLine(t, path); !strings.Contains(line, " how=warm ") {
-					t.Errorf("it was not warm: %s", line)
-				}
+				h.askWarm(t, request{path: path, status: u.status}, "its helper ")
 				h.noneLeft(t)
 				h.hellos(t, 2, 4)
 			})

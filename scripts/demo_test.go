@@ -16,7 +16,7 @@ import (
 	"gatehouse/scripts"
 )
 
-// siteDir is the folder of the site that the tests share; see installSite.
+// siteDir is the folder of what the tests share; see installSite and shim.
 var siteDir string
 
 func TestMain(m *testing.M) {

@@ -23,7 +23,7 @@ import (
 )
 
 // patience is the limit of everything that is expected to happen.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 const python = "/usr/bin/python3"
 

@@ -83,10 +83,10 @@ sys.excepthook = lambda *a: sys.exit(7)
 	{name: "declared encoding", text: "# -*- coding: cp1252 -*-\nprint(ascii('\x80'))\n"},
 	{name: "byte order mark", text: "\xef\xbb\xbfprint(ascii('\xc3\xa4'))\r\n"},
 	{name: "zero byte", text: "print(1)\n\x00"},
-	{name: "atexit", text: `import atexit, threading, time, sys
+	{name: "atexit", text: `import atexit, threading, sys
 atexit.register(print, "first registered")
 atexit.register(lambda: 1/0)
-threading.Thread(target=lambda: (time.sleep(0.05), print("thread"))).start()
+threading.Thread(target=lambda: (threading.main_thread().join(), print("thread"))).start()
 print("end", file=sys.stderr)
 sys.exit(4)`},
 	{name: "closed stdout", text: `import os; print("x"); os.close(1)`},

@@ -26,7 +26,7 @@ func TestWarmPythonFresh(t *testing.T) {
 	f := warm(t, python, nil, pythonEnv, "", "random", "uuid", "tempfile", "secrets", "logging", "ssl")
 	path := write(t, t.TempDir(), "script.py", `import time; began = time.time()
 import random, uuid, tempfile, secrets, os, ssl, logging, threading
-print(random.random(), uuid.uuid4(), uuid.uuid1(), secrets.token_hex(), os.getpid(), tempfile.mktemp(), ssl.RAND_bytes(8))
+print(random.random(), uuid.uuid4(), uuid.uuid1(), secrets.token_hex(), os.getpid(), tempfile.mktemp(), ssl.RAND_bytes(8).hex())
 assert logging.LogRecord("", 0, "", 0, "", (), None).relativeCreated <= (time.time() - began) * 1000, "logging began before the script"
 assert threading.main_thread().native_id == os.getpid()`)
 	seen := map[string]int{}

@@ -4,11 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"gatehouse/fastcgi"
 )
@@ -223,17 +226,32 @@ func TestWSGIKeep(t *testing.T) {
 			t.Fatalf("got %+v", a)
 		}
 	}
+	for !sendsRest(t, w) {
+	}
+}
+
+// sendsRest sends the rest of a body after the answer, for which the shim waits two seconds.
+// It reports whether the trial took less: otherwise it says nothing of the shim.
+func sendsRest(t *testing.T, w *wsgiWorker) bool {
+	t.Helper()
+	c := w.dial(t)
+	defer c.Close()
+	begun := time.Now()
 	c.send(t, begin(wsgiRequest{path: "/ignore", vars: []string{"CONTENT_LENGTH=1000000"}}, false))
 	if a := c.answer(t); a.body != "ignored" || !a.whole {
 		t.Errorf("got %+v", a)
 	}
 	rest := fastcgi.AppendStream(nil, fastcgi.TypeStdin, 1, make([]byte, 1000000))
 	if _, err := c.Write(rest); err != nil {
+		if time.Since(begun) >= 2*time.Second {
+			return false
+		}
 		t.Errorf("the rest of the body was refused: %v", err)
 	}
 	if !c.closed() {
 		t.Error("there was more")
 	}
+	return true
 }
 
 // Many connections share the threads: one that is kept, or that is in the middle of its
@@ -301,6 +319,7 @@ func TestWSGITimeout(t *testing.T) {
 	deaf := w.dial(t)
 	defer deaf.Close()
 	deaf.send(t, whole(wsgiRequest{path: "/big?10000000,gen"}, true))
+	deaf.awaitEnd(t)
 	c := w.dial(t)
 	defer c.Close()
 	if a := c.ask(t, wsgiRequest{path: "/ignore"}); a.body != "ignored" {
@@ -310,6 +329,21 @@ func TestWSGITimeout(t *testing.T) {
 	if a := deaf.answer(t); a.whole || len(a.body) >= 10000000 {
 		t.Errorf("got %d bytes, whole %t", len(a.body), a.whole)
 	}
+}
+
+// awaitEnd waits until the shim has closed the connection, and reads nothing.
+func (c *wsgiConn) awaitEnd(t *testing.T) {
+	t.Helper()
+	raw, err := c.Conn.(*net.UnixConn).SyscallConn()
+	must(t, err)
+	shimEventually(t, "the connection is given up", func() bool {
+		var state []unix.PollFd
+		must(t, raw.Control(func(fd uintptr) {
+			state = []unix.PollFd{{Fd: int32(fd)}} // POLLHUP is told in any case
+			_, err = unix.Poll(state, 0)
+		}))
+		return err == nil && state[0].Revents&unix.POLLHUP != 0
+	})
 }
 
 // A request's deadline is its own: while another is served, many wait.
@@ -342,10 +376,11 @@ func TestWSGIThreadsLoad(t *testing.T) {
 	w := startWSGI(t, "--threads", "3", torture(t))
 	done := make(chan error)
 	for i := range 8 {
+		c := w.dial(t)
 		go func() {
-			c := w.dial(t)
 			defer c.Close()
 			for j := range 100 {
+				_ = c.SetDeadline(time.Now().Add(shimPatience)) // of each request
 				body := strings.Repeat("x", i*j*50%100000)
 				if _, err := c.Write(whole(wsgiRequest{path: fmt.Sprintf("/read?read,%d;read", i+j), body: body}, true)); err != nil {
 					done <- err
@@ -366,7 +401,7 @@ func TestWSGIThreadsLoad(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-		case <-time.After(shimPatience):
+		case <-time.After(5 * shimPatience):
 			t.Fatal("no end")
 		}
 	}

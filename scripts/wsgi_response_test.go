@@ -326,7 +326,7 @@ func TestWSGIGone(t *testing.T) {
 			continue
 		}
 		aborted := i >= 2
-		if a := c.answer(t); a.whole != aborted || a.stderr != "closed\n" { // B67
+		if a := c.rest(t); a.whole != aborted || a.stderr != "closed\n" { // B67
 			t.Errorf("got whole %t, stderr %q", a.whole, a.stderr)
 		}
 		if !aborted {

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -114,24 +114,35 @@ func (s wsgiServer) start(t *testing.T) string {
 		argv = append(argv, fill(arg))
 	}
 	background(t, dir, argv)
-	shimEventually(t, s.name+" listens", func() bool {
-		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	})
 	return "http://127.0.0.1:" + port
 }
 
+// ready waits until a server reaches the application, which was started beside it.
+func ready(t *testing.T, client *http.Client, url string) {
+	t.Helper()
+	shimEventually(t, "the application answers", func() bool {
+		resp, err := client.Get(url + "/ignore")
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		return err == nil && string(body) == "ignored"
+	})
+}
+
+// freeWSGIPort returns a port that nobody is given by chance until the test ends: a socket
+// that does not listen has it, beside which a server may that sets SO_REUSEADDR.
 func freeWSGIPort(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	must(t, err)
-	defer ln.Close()
-	_, port, err := net.SplitHostPort(ln.Addr().String())
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	must(t, syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1))
+	must(t, syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	addr, err := syscall.Getsockname(fd)
 	must(t, err)
-	return port
+	return strconv.Itoa(addr.(*syscall.SockaddrInet4).Port)
 }
 
 // background runs a program until the test ends, and then asks it to end.
@@ -198,6 +209,7 @@ func TestWSGIUnderOtherServers(t *testing.T) {
 				prefixes = append(prefixes, "/kept")
 			}
 			url := s.start(t)
+			ready(t, client, url)
 			for _, prefix := range prefixes {
 				for _, tt := range tests {
 					t.Run(prefix+tt.name, func(t *testing.T) {

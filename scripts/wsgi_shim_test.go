@@ -273,6 +273,14 @@ func (c *wsgiConn) ask(t testing.TB, r wsgiRequest) wsgiAnswer {
 // answer reads up to END_REQUEST for the request 1, or up to the end of the connection.
 func (c *wsgiConn) answer(t testing.TB) wsgiAnswer {
 	t.Helper()
+	a := c.rest(t)
+	a.parse(t)
+	return a
+}
+
+// rest is answer where the header may have been read before.
+func (c *wsgiConn) rest(t testing.TB) wsgiAnswer {
+	t.Helper()
 	var a wsgiAnswer
 	var out, stderr bytes.Buffer
 	for {
@@ -313,7 +321,6 @@ func (c *wsgiConn) answer(t testing.TB) wsgiAnswer {
 		break
 	}
 	a.raw, a.stderr = out.String(), stderr.String()
-	a.parse(t)
 	return a
 }
 

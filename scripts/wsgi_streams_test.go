@@ -3,6 +3,8 @@ package scripts_test
 import (
 	"fmt"
 	"hash/crc32"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -224,11 +226,14 @@ func TestWSGIErrorsLate(t *testing.T) {
 	w := startWSGI(t, torture(t))
 	c := w.dial(t)
 	defer c.Close()
-	for range 5 {
-		c.send(t, whole(wsgiRequest{path: "/lateerrors?0.02"}, true))
+	dir := t.TempDir()
+	for n := range 5 {
+		over := filepath.Join(dir, fmt.Sprint(n))
+		c.send(t, whole(wsgiRequest{path: "/lateerrors", vars: []string{"X_OVER=" + over}}, true))
 		if a := c.answer(t); a.body != "early" || a.stderr != "" {
 			t.Errorf("got %+v", a)
 		}
+		must(t, os.WriteFile(over, nil, 0o600))
 	}
 	shimEventually(t, "all have written", func() bool { return strings.Count(w.stderr.String(), "late\n") == 5 })
 	c.send(t, whole(wsgiRequest{path: "/ignore"}, true))

@@ -67,14 +67,14 @@ my $slurp = sub {
 };
 
 # aside runs code in a process of its own and returns what it writes to the handle it is given.
-# It has three seconds, and no other output. What it needs for its work does not grow this process,
-# which every script is a copy of.
+# It has no other output, and three seconds where it loads what may hang. What it needs for its
+# work does not grow this process, which every script is a copy of.
 my $aside = sub {
-	my ($code) = @_;
+	my ($code, $loads) = @_;
 	my ($out, $in) = $pipe->();
 	my $pid = fork // return "";
 	if (!$pid) {
-		alarm 3;
+		alarm 3 if $loads;
 		open my $null, ">", "/dev/null";
 		syscall $DUP3, fileno $null, $_, 0 for 1, 2;
 		undef $null;
@@ -568,7 +568,7 @@ my $order = sub {
 		};
 		@INC = ($log, @INC);
 		eval { require $_ } for @names;
-	});
+	}, 1);
 	my (%under, %seen, @order, $visit);
 	for (split /\n/, $said) {
 		my ($name, $by) = split /\0/, $_, -1;
@@ -589,7 +589,7 @@ my $order = sub {
 # alone lists what there is when a file of a circle has been loaded first.
 my $alone = sub {
 	my ($name) = @_;
-	return $aside->(sub { syswrite $_[0], join "\0", keys %INC if eval { require $name } });
+	return $aside->(sub { syswrite $_[0], join "\0", keys %INC if eval { require $name } }, 1);
 };
 
 # What is never loaded ahead: names of modules whose state a process may not share with another,
@@ -763,7 +763,7 @@ my $preload = sub {
 	my $began = time;
 	my @left = $order->(@names);
 	for (1 .. 8) {
-		my $said = $aside->(sub { $try->($_[0], @left) });
+		my $said = $aside->(sub { $try->($_[0], @left) }, 1);
 		@good = ();
 		for (split /\n/, $said) {
 			my ($name, $how, $count, @list) = split /\0/;

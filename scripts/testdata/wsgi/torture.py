@@ -127,9 +127,10 @@ def do_errors(environ, start_response):
 
 
 def do_lateerrors(environ, start_response):
-    """A thread that goes on to write when the request is over."""
+    """A thread that goes on to write when the request is over: there is the file X_OVER."""
     def late():
-        time.sleep(float(environ["QUERY_STRING"]))
+        while not os.path.exists(environ["X_OVER"]):
+            time.sleep(0.002)
         environ["wsgi.errors"].write("late\n")
     threading.Thread(target=late).start()
     return reply(start_response, "early")

@@ -47,7 +47,7 @@ if how == "fails":
 elif how == "exits":
     atexit.register(sys.exit, 5)
 elif how == "thread":
-    threading.Thread(target=lambda: (time.sleep(0.05), print("from a thread"))).start()
+    threading.Thread(target=lambda: (threading.main_thread().join(), print("from a thread"))).start()
 elif how == "exception":
     raise ValueError("at last")
 elif how == "unregister":
