@@ -66,7 +66,19 @@ func setDefault(sig syscall.Signal) error {
 // blocked, bit n-1 for signal n. Go gives it to children unchanged and has no way
 // to alter it, so a main function that finds any unblocks them on a locked thread
 // and executes itself again.
-func BlockedSignals() (uint64, error) { return statusMask("SigBlk") }
+func BlockedSignals() (uint64, error) {
+	// This thread's, as it is now: the first one's in /proc/self/status is full for a
+	// moment whenever that starts another.
+	var now unix.Sigset_t
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, nil, &now); err != nil {
+		return 0, fmt.Errorf("process: %w", err)
+	}
+	mask := uint64(now.Val[0])
+	if unsafe.Sizeof(now.Val[0]) == 4 {
+		mask |= uint64(now.Val[1]) << 32
+	}
+	return mask, nil
+}
 
 // UnblockSignals unblocks every signal on the calling thread.
 func UnblockSignals() error {
