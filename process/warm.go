@@ -389,6 +389,7 @@ type HelperStatus struct {
 	Pid        int // 0 while none runs
 	Generation int // how many have run in this place
 	Ready      bool
+	Due        bool     // another is to take its place, as more has been learnt than it has loaded
 	Spares     int      // processes forked ahead
 	Forks      int      // processes that this generation has forked
 	Requests   int      // started from it and those before it

@@ -261,6 +261,7 @@ func TestWarmLearns(t *testing.T) {
 	if got, how := answer(t, s, c); got != "False\n" || !isWarm(how) {
 		t.Errorf("at first: got %q, %q", got, how)
 	}
+	learnt := false
 	until(t, "json is loaded ahead", func() bool {
 		if got, how := answer(t, s, c); !isWarm(how) { // so that the helper is not idle
 			t.Errorf("got %q, %q", got, how)
@@ -269,7 +270,14 @@ func TestWarmLearns(t *testing.T) {
 		if len(all) == 1 && all[0].Generation > 2 {
 			t.Fatalf("one generation is enough: %+v", all)
 		}
-		return len(all) == 1 && slices.Contains(all[0].Preloaded, "json.decoder")
+		learnt = learnt || len(all) == 1 && (all[0].Due || all[0].Generation == 2)
+		if len(all) != 1 || !slices.Contains(all[0].Preloaded, "json.decoder") {
+			return false
+		}
+		if all[0].Due || !learnt {
+			t.Errorf("due: %t, and was before: %t", all[0].Due, learnt)
+		}
+		return true
 	})
 	if got, how := answer(t, s, c); got != "True\n" || !isWarm(how) {
 		t.Errorf("then: got %q, %q", got, how)

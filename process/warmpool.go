@@ -514,6 +514,7 @@ func (p *pool) status() HelperStatus {
 	if h := p.cur; h != nil {
 		st.Pid, st.Ready, st.Forks = h.pid(), h.ready, h.forks
 		st.Preloaded = slices.Sorted(maps.Keys(h.preloaded))
+		st.Due = p.next != nil || len(p.names()) > len(h.names)
 	}
 	return st
 }

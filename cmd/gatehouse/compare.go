@@ -18,6 +18,7 @@ import (
 	"gatehouse/cgi"
 	"gatehouse/internal/config"
 	"gatehouse/internal/site"
+	"gatehouse/process"
 )
 
 // A sample is what one run has shown of itself, as lines of text, with what it took.
@@ -90,13 +91,14 @@ func sampled(ctx context.Context, h *site.Host, t *site.Trial, runs int) (all []
 
 // awaitLearnt waits until the helper of a first run has made way for one that has the
 // modules loaded which that run was seen to load: about a second, where there are any.
+// What a run reports is on its way for a moment when it has ended.
 func awaitLearnt(ctx context.Context, h *site.Host) {
-	const patience, look = 1500 * time.Millisecond, 20 * time.Millisecond
-	for begun := time.Now(); time.Since(begun) < patience && ctx.Err() == nil; time.Sleep(look) {
-		for _, s := range h.Helpers() {
-			if s.Generation > 1 && s.Ready {
-				return
-			}
+	const look, moment = 20 * time.Millisecond, 10 // looks
+	quiet := 0
+	for begun := time.Now(); quiet < moment && time.Since(begun) < helperTime && ctx.Err() == nil; time.Sleep(look) {
+		quiet++
+		if slices.ContainsFunc(h.Helpers(), func(s process.HelperStatus) bool { return s.Due || !s.Ready && s.Failure == "" }) {
+			quiet = 0
 		}
 	}
 }
