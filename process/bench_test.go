@@ -11,10 +11,15 @@ import (
 // BenchmarkSpawn is a process from its start until it is gone.
 func BenchmarkSpawn(b *testing.B) {
 	e := open(b, &process.Exec{Tag: "ID"})
+	spawnParallel(b, e, "/bin/true")
+}
+
+// spawnParallel starts a program over and over, and waits until it is gone.
+func spawnParallel(b *testing.B, s process.Spawner, path string) {
 	b.RunParallel(func(pb *testing.PB) {
-		c := &process.Command{Path: "/bin/true", Env: []string{"ID=one"}}
+		c := &process.Command{Path: path, Env: []string{"ID=one"}}
 		for pb.Next() {
-			p, err := e.Spawn(context.Background(), c)
+			p, err := s.Spawn(context.Background(), c)
 			if err != nil {
 				b.Error(err)
 				return

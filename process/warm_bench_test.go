@@ -1,9 +1,7 @@
 package process_test
 
 import (
-	"context"
 	"testing"
-	"time"
 
 	"gatehouse/process"
 )
@@ -14,22 +12,7 @@ func BenchmarkWarmSpawn(b *testing.B) {
 	e := open(b, &process.Exec{Tag: "ID"})
 	w := warm(b, &process.Warm{Cold: e, Servers: servers(b, "run")})
 	s := always{w.With(process.WarmOptions{Mode: process.WarmOn})}
-	path := newScript(b, "#!"+python+"\n")
-	b.RunParallel(func(pb *testing.PB) {
-		c := &process.Command{Path: path, Env: []string{"ID=one"}}
-		for pb.Next() {
-			p, err := s.Spawn(context.Background(), c)
-			if err != nil {
-				b.Error(err)
-				return
-			}
-			if !p.Await(time.Minute) {
-				b.Error("it does not end")
-			}
-			p.End()
-			<-p.Gone()
-		}
-	})
+	spawnParallel(b, s, newScript(b, "#!"+python+"\n"))
 }
 
 // BenchmarkWarmExplain is the decision alone: the look at the script and its

@@ -3,14 +3,11 @@
 package scripts_test
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -27,17 +24,10 @@ var perlCommon = strings.Fields(`strict.pm warnings.pm CGI.pm CGI/Util.pm CGI/Co
 	Scalar/Util.pm Time/HiRes.pm Time/Local.pm Math/BigInt.pm constant.pm base.pm parent.pm lib.pm threads.pm overload.pm Text/Wrap.pm
 	Tie/Hash.pm Digest/MD5.pm MIME/Base64.pm Symbol.pm utf8.pm PerlIO/scalar.pm No/Such.pm`)
 
-// perlSame are scripts that may not be able to tell how they were started. The corpus
-// of the fidelity suite asks for what a script does; these ask for what the server
-// has to do for it.
-var perlSame = []struct {
-	name    string
-	options []string
-	env     []string
-	args    []string
-	stdin   string
-	text    string
-}{
+// inPerl is the language of the tests in this file.
+var inPerl = language{perl, ".pl", perlEnv, perlCommon}
+
+var perlSame = []same{
 	{name: "hello", text: `print "hello\n";`},
 	{name: "empty", text: ``},
 	{name: "name", text: `BEGIN { print "$0 ", __FILE__, " ", __LINE__, " ", defined caller() ? "called" : "not called", " ${^GLOBAL_PHASE}\n" }
@@ -101,37 +91,7 @@ mro::method_changed_in("IO::Handle"); print encode_entities("<\xe4>"), " ", (cal
 }
 
 func TestWarmPerlSame(t *testing.T) {
-	rows := map[string][]int{} // by options
-	for n, row := range perlSame {
-		of := strings.Join(row.options, "\x00")
-		rows[of] = append(rows[of], n)
-	}
-	for of, numbers := range rows {
-		t.Run(of, func(t *testing.T) {
-			t.Parallel()
-			bare := warm(t, perl, split(of), perlEnv, "")
-			loaded := warm(t, perl, split(of), perlEnv, "", perlCommon...)
-			for _, n := range numbers {
-				row := perlSame[n]
-				t.Run(row.name, func(t *testing.T) {
-					dir := t.TempDir()
-					path := write(t, dir, "script.pl", row.text)
-					j := job{path: path, args: row.args, env: row.env, stdin: row.stdin}
-					want := masked(bare.cold(j))
-					for n, f := range []*fork{bare, loaded, loaded} {
-						f.t = t
-						write(t, dir, "script.pl", row.text) // again: one of them removes itself
-						got := masked(f.run(j))
-						got.status &^= 0x80 // a core depends on limits
-						if want.status &^= 0x80; got != want {
-							t.Errorf("run %d: %s", n, difference(got, want))
-						}
-					}
-				})
-			}
-			bare.t, loaded.t = t, t
-		})
-	}
+	inPerl.testSame(t, perlSame, func(_ *same, r *ran, _ bool) { r.status &^= 0x80 }) // a core depends on limits
 }
 
 // What a new interpreter draws at random, and the order of keys, is not what the process
@@ -351,52 +311,18 @@ func TestWarmPerlUnfit(t *testing.T) {
 	}
 }
 
-// The environment that others read of a process begins with the tag where there is not
-// room for all.
 func TestWarmPerlTag(t *testing.T) {
 	t.Parallel()
-	f := warm(t, perl, nil, perlEnv, "")
-	path := write(t, t.TempDir(), "script.pl", `local $/; open F, "/proc/self/environ"; print <F>`)
-	for name, env := range map[string][]string{
-		"all":  {"A=1", "UNIQUE_ID=tag", "B=2"},
-		"room": {"A=" + strings.Repeat("a", 20000), "UNIQUE_ID=tag", "B=2"},
-	} {
-		want := strings.Join(slices.Concat(perlEnv, env), "\x00")
-		if name == "room" {
-			want = strings.Join(slices.Concat([]string{"UNIQUE_ID=tag"}, perlEnv, env[:1]), "\x00")
-		}
-		got := strings.TrimRight(f.run(job{path: path, tag: "UNIQUE_ID=tag", env: env, args: []string{strings.Repeat("long", 5000)}}).stdout, "\x00")
-		if name == "all" && got != want || !strings.HasPrefix(want, got) || !strings.Contains(got, "UNIQUE_ID=tag\x00") {
-			t.Errorf("%s: /proc/self/environ is %.80q, want %.80q", name, got, want)
-		}
-	}
+	inPerl.testTag(t, `local $/; open F, "/proc/self/environ"; print <F>`, strings.Repeat("long", 5000))
 }
 
-// Many at once, of every kind of end: none hangs, fails or is left, which end checks.
 func TestWarmPerlMany(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	f := warm(t, perl, nil, perlEnv, "", perlCommon...)
-	paths := []string{
-		write(t, dir, "a.pl", "use CGI; print CGI->new('')->escapeHTML($ENV{N}), \"\\n\""),
-		write(t, dir, "b.pl", "$| = 1; print \"$ENV{N}\\n\"; kill 11, $$; sleep 1"),
-		write(t, dir, "c.pl", "END { print \"$ENV{N}\\n\" } exit 2"),
-	}
-	wants := []syscall.WaitStatus{0, 11, 2 << 8}
-	for round := range 5 {
-		f.fork(16)
-		var group sync.WaitGroup
-		for n, s := range f.spares {
-			wait := f.give(s, job{path: paths[n%3], env: []string{fmt.Sprintf("N=%d.%d", round, n)}})
-			group.Go(func() {
-				if got, want := wait(), fmt.Sprintf("%d.%d\n", round, n); got.stdout != want || got.status&^0x80 != wants[n%3] {
-					t.Errorf("got %#x %q %q, want %#x %q", got.status, got.stdout, got.stderr, wants[n%3], want)
-				}
-			})
-		}
-		f.spares = nil
-		group.Wait()
-	}
+	inPerl.testMany(t, "%s\n", [3]string{
+		"use CGI; print CGI->new('')->escapeHTML($ENV{N}), \"\\n\"",
+		"$| = 1; print \"$ENV{N}\\n\"; kill 11, $$; sleep 1",
+		"END { print \"$ENV{N}\\n\" } exit 2",
+	})
 }
 
 func BenchmarkWarmPerl(b *testing.B) {
@@ -407,15 +333,7 @@ func BenchmarkWarmPerl(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			f := warm(b, perl, nil, perlEnv, "", "strict.pm", "warnings.pm", "CGI.pm", "HTML/Entities.pm")
 			path := write(b, b.TempDir(), "script.pl", text)
-			b.ResetTimer()
-			for range b.N {
-				if len(f.spares) == 0 {
-					f.fork(16)
-				}
-				if got := f.run(job{path: path}); got.status != 0 {
-					b.Fatalf("got %#x %q", got.status, got.stderr)
-				}
-			}
+			f.bench(b, path)
 		})
 	}
 }

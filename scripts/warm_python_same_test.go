@@ -3,24 +3,14 @@
 package scripts_test
 
 import (
-	"fmt"
-	"regexp"
-	"slices"
 	"strings"
 	"testing"
 )
 
-// pythonSame are scripts that may not be able to tell how they were started. The
-// corpus of the fidelity suite asks for what a script does; these ask for what
-// the server has to do for it.
-var pythonSame = []struct {
-	name    string
-	options []string
-	env     []string
-	args    []string
-	stdin   string
-	text    string
-}{
+// inPython is the language of the tests of that name.
+var inPython = language{python, ".py", pythonEnv, pythonCommon}
+
+var pythonSame = []same{
 	{name: "hello", text: `print("hello")`},
 	{name: "empty", text: ``},
 	{name: "main", text: `"""Doc."""
@@ -163,72 +153,9 @@ var pythonCommon = strings.Fields(`json email email.message email.parser cgi pip
 	tempfile uuid hashlib ssl ctypes multiprocessing importlib.resources typing asyncio unittest wsgiref.handlers nothing _socket`)
 
 func TestWarmPythonSame(t *testing.T) {
-	type server struct{ options, env string } // what an interpreter reads at its start
-	rows := map[server][]int{}
-	for n, row := range pythonSame {
-		var env []string
-		for _, e := range row.env {
-			if strings.HasPrefix(e, "PYTHON") {
-				env = append(env, e)
-			}
+	inPython.testSame(t, pythonSame, func(row *same, r *ran, cold bool) {
+		if cold && row.name == "what the process shows" { // the kernel names a process after the file that it was asked for
+			r.stdout = strings.Replace(r.stdout, "python3", "script.py", 1)
 		}
-		of := server{strings.Join(row.options, "\x00"), strings.Join(env, "\x00")}
-		rows[of] = append(rows[of], n)
-	}
-	for of, numbers := range rows {
-		t.Run(of.options+of.env, func(t *testing.T) {
-			t.Parallel()
-			env := append(slices.Clone(pythonEnv), split(of.env)...)
-			bare := warm(t, python, split(of.options), env, "")
-			loaded := warm(t, python, split(of.options), env, "", pythonCommon...)
-			for _, n := range numbers {
-				row := pythonSame[n]
-				t.Run(row.name, func(t *testing.T) {
-					dir := t.TempDir()
-					path := write(t, dir, "script.py", row.text)
-					j := job{path: path, args: row.args, env: row.env, stdin: row.stdin}
-					want := masked(bare.cold(j))
-					if row.name == "what the process shows" { // the kernel names a process after the file that it was asked for
-						want.stdout = strings.Replace(want.stdout, "python3", "script.py", 1)
-					}
-					for n, f := range []*fork{bare, loaded, loaded} {
-						f.t = t
-						write(t, dir, "script.py", row.text) // again: one of them removes itself
-						if got := masked(f.run(j)); got != want {
-							t.Errorf("run %d: %s", n, difference(got, want))
-						}
-					}
-				})
-			}
-			bare.t, loaded.t = t, t
-		})
-	}
-}
-
-// split is the inverse of strings.Join with a NUL.
-func split(text string) []string {
-	if text == "" {
-		return nil
-	}
-	return strings.Split(text, "\x00")
-}
-
-// difference is where two outcomes begin to differ.
-func difference(got, want ran) string {
-	g := fmt.Sprintf("%#x\n%s\n--- stderr\n%s", got.status, got.stdout, got.stderr)
-	w := fmt.Sprintf("%#x\n%s\n--- stderr\n%s", want.status, want.stdout, want.stderr)
-	n := 0
-	for n < len(g) && n < len(w) && g[n] == w[n] {
-		n++
-	}
-	n = max(0, n-80)
-	return fmt.Sprintf("got …%.300q, want …%.300q", g[n:], w[n:])
-}
-
-var address = regexp.MustCompile("0x[0-9a-f]{6,}")
-
-// masked has no addresses of objects.
-func masked(r ran) ran {
-	r.stdout, r.stderr = address.ReplaceAllString(r.stdout, "0x"), address.ReplaceAllString(r.stderr, "0x")
-	return r
+	})
 }

@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -238,55 +236,18 @@ func TestWarmPythonFailures(t *testing.T) {
 	}
 }
 
-// The environment that others read of a process begins with the tag where there is
-// not room for all.
 func TestWarmPythonTag(t *testing.T) {
 	t.Parallel()
-	f := warm(t, python, nil, pythonEnv, "")
-	path := write(t, t.TempDir(), "script.py", `import sys; sys.stdout.buffer.write(open("/proc/self/environ", "rb").read())`)
-	for name, env := range map[string][]string{
-		"all":  {"A=1", "UNIQUE_ID=tag", "B=2"},
-		"room": {"A=" + strings.Repeat("a", 20000), "UNIQUE_ID=tag", "B=2"},
-	} {
-		f.fork(1)
-		s := f.spares[len(f.spares)-1]
-		f.spares = f.spares[:len(f.spares)-1]
-		want := strings.Join(slices.Concat(pythonEnv, env), "\x00")
-		if name == "room" {
-			want = strings.Join(slices.Concat([]string{"UNIQUE_ID=tag"}, pythonEnv, env[:1]), "\x00")
-		}
-		got := strings.TrimRight(f.give(s, job{path: path, tag: "UNIQUE_ID=tag", env: env, args: []string{strings.Repeat("long", 500)}})().stdout, "\x00")
-		if name == "all" && got != want || !strings.HasPrefix(want, got) || !strings.Contains(got, "UNIQUE_ID=tag\x00") {
-			t.Errorf("%s: /proc/self/environ is %.80q, want %.80q", name, got, want)
-		}
-	}
+	inPython.testTag(t, `import sys; sys.stdout.buffer.write(open("/proc/self/environ", "rb").read())`, strings.Repeat("long", 500))
 }
 
-// Many at once, of every kind of end: none hangs, fails or is left, which end checks.
 func TestWarmPythonMany(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	f := warm(t, python, nil, pythonEnv, "", pythonCommon...)
-	paths := []string{
-		write(t, dir, "a.py", "import json, os; print(json.dumps(os.environ['N']))"),
-		write(t, dir, "b.py", "import os, sys; sys.stdout.write('\"%s\"\\n' % os.environ['N']); sys.stdout.flush(); os.kill(os.getpid(), 11)"),
-		write(t, dir, "c.py", "import threading, os\nthreading.Thread(target=lambda: print('\"%s\"' % os.environ['N'])).start()\nraise SystemExit(2)"),
-	}
-	wants := []syscall.WaitStatus{0, 11, 2 << 8}
-	for round := range 5 {
-		f.fork(16)
-		var group sync.WaitGroup
-		for n, s := range f.spares {
-			wait := f.give(s, job{path: paths[n%3], env: []string{fmt.Sprintf("N=%d.%d", round, n)}})
-			group.Go(func() {
-				if got, want := wait(), fmt.Sprintf("\"%d.%d\"\n", round, n); got.stdout != want || got.status&^0x80 != wants[n%3] {
-					t.Errorf("got %#x %q %q, want %#x %q", got.status, got.stdout, got.stderr, wants[n%3], want)
-				}
-			})
-		}
-		f.spares = nil
-		group.Wait()
-	}
+	inPython.testMany(t, "\"%s\"\n", [3]string{
+		"import json, os; print(json.dumps(os.environ['N']))",
+		"import os, sys; sys.stdout.write('\"%s\"\\n' % os.environ['N']); sys.stdout.flush(); os.kill(os.getpid(), 11)",
+		"import threading, os\nthreading.Thread(target=lambda: print('\"%s\"' % os.environ['N'])).start()\nraise SystemExit(2)",
+	})
 }
 
 // The text is one string for the interpreter, which must end where the file does.
@@ -308,15 +269,7 @@ func BenchmarkWarmPython(b *testing.B) {
 			path := write(b, b.TempDir(), "script.py", text)
 			time.Sleep(2100 * time.Millisecond) // old enough to be kept
 			f.send("C", path)
-			b.ResetTimer()
-			for range b.N {
-				if len(f.spares) == 0 {
-					f.fork(16)
-				}
-				if got := f.run(job{path: path}); got.status != 0 {
-					b.Fatalf("got %#x %q", got.status, got.stderr)
-				}
-			}
+			f.bench(b, path)
 		})
 	}
 }
