@@ -73,8 +73,12 @@ func closeRecord(b []byte, start int) []byte {
 	if n > maxSent {
 		panic(fmt.Sprintf("fastcgi: record with %d bytes", n)) // B04
 	}
-	pad := padding(n)
-	binary.BigEndian.PutUint16(b[start+4:], uint16(n))
+	return padRecord(b, start, padding(n))
+}
+
+// padRecord is closeRecord with as much padding, at most 8.
+func padRecord(b []byte, start, pad int) []byte {
+	binary.BigEndian.PutUint16(b[start+4:], uint16(len(b)-start-HeaderLen))
 	b[start+6] = byte(pad)
 	return append(b, zeros[:pad]...)
 }

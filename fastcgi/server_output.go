@@ -169,7 +169,7 @@ func (o *serverOutput) addLocked(t Type, p []byte) (int, error) {
 		o.errors = true
 	}
 	if t == TypeStdout && len(p) >= outputLarge && !o.q.stdin.holds() {
-		return o.sendLocked(t, p[:min(len(p), maxSent)])
+		return o.sendLocked(p[:min(len(p), maxSent)])
 	}
 	n := min(len(p), room)
 	if t == TypeStderr {
@@ -182,27 +182,18 @@ func (o *serverOutput) addLocked(t Type, p []byte) (int, error) {
 		}
 		o.n = len(AppendRecordHeader(o.buf[:o.n], t, o.q.id, 0, 0))
 	}
-	start := o.n - HeaderLen
-	if grow {
-		start = o.open - 1
-	}
 	o.n += copy(o.buf[o.n:], p[:n])
-	if t == TypeStderr {
-		b := closeRecord(o.buf[:o.n], start)
-		if b[start+6] == 0 { // no padding
-			b[start+6] = 8
-			b = append(b, zeros[:]...)
-		}
-		o.n = len(b)
+	if t == TypeStderr { // the whole of its record
+		o.n = len(padRecord(o.buf[:o.n], o.n-n-HeaderLen, 8-n%8))
 	}
 	return n, nil
 }
 
-// sendLocked sends what is buffered and a record of p, which is not copied.
-func (o *serverOutput) sendLocked(t Type, p []byte) (int, error) {
+// sendLocked sends what is buffered and a record of STDOUT with p, which is not copied.
+func (o *serverOutput) sendLocked(p []byte) (int, error) {
 	o.closeLocked()
 	pad := padding(len(p))
-	b := AppendRecordHeader(o.buf[:o.n], t, o.q.id, len(p), pad)
+	b := AppendRecordHeader(o.buf[:o.n], TypeStdout, o.q.id, len(p), pad)
 	err := o.q.c.out.write(b, p, zeros[:pad])
 	o.freeLocked()
 	if err != nil {

@@ -18,6 +18,28 @@ func exiting(pid int) bool {
 	return statField(pid, 9)&pfExiting != 0
 }
 
+// awaitEnd waits for the end of a process, at most d, or 5 s more where that has begun, and
+// not beyond done. It reports whether the process has ended.
+func awaitEnd(p *Process, d time.Duration, done <-chan struct{}) bool {
+	for _, most := range []time.Duration{d, 5 * time.Second} {
+		t := time.NewTimer(most)
+		select {
+		case <-p.Exited():
+		case <-t.C:
+		case <-done:
+			most = 0
+		}
+		t.Stop()
+		if _, ended := p.Exit(); ended {
+			return true
+		}
+		if most == 0 || !exiting(p.Pid) {
+			break
+		}
+	}
+	return false
+}
+
 // statField is a number of a process's stat, by its place beyond the state's as proc(5)
 // counts; 0 where there is none.
 func statField(pid, place int) uint64 {

@@ -204,19 +204,8 @@ func (w *Workers) abandon(wk *worker, dying bool) {
 // awaitDeath ends the worker if it does not end by itself, and takes mu.
 func (w *Workers) awaitDeath(wk *worker) {
 	const moment = 50 * time.Millisecond
-	for range 100 { // one that has begun to end is given 5 s
-		t := time.NewTimer(moment)
-		select {
-		case <-wk.p.Exited():
-			t.Stop()
-			return // run does the rest
-		case <-t.C:
-		case <-w.life.Done():
-		}
-		t.Stop()
-		if w.life.Err() != nil || !exiting(wk.p.Pid) {
-			break
-		}
+	if awaitEnd(wk.p, moment, w.life.Done()) {
+		return // run does the rest
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -445,12 +445,7 @@ func (h *helper) reason(err error) string {
 // end says how it has ended, if it does soon.
 func (h *helper) end() string {
 	const soon = 100 * time.Millisecond
-	for range 50 { // one that has begun to end is given 5 s
-		if h.proc.Await(soon) || !exiting(h.proc.Pid) {
-			break
-		}
-	}
-	if !h.proc.Await(0) {
+	if !awaitEnd(h.proc, soon, nil) {
 		return "it does not listen any more"
 	}
 	awaitRead(h.silent, h.stderr, soon)

@@ -57,25 +57,14 @@ func (c *workerConn) SyscallConn() (syscall.RawConn, error) {
 // Pid is that of the worker.
 func (c *workerConn) Pid() int { return c.wk.p.Pid }
 
-// End waits for the end of the worker, at most d, or 5 s where that has begun, and tells
-// how it came about, as Exit.String does; "" while the worker lives.
+// End waits for the end of the worker, at most d, or 5 s more where that has begun, and
+// tells how it came about, as Exit.String does; "" while the worker lives.
 func (c *workerConn) End(d time.Duration) string {
-	if e, ended := c.wk.p.Exit(); ended {
-		return e.String()
+	if !awaitEnd(c.wk.p, d, nil) {
+		return ""
 	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-c.wk.p.Exited():
-	case <-t.C:
-		if exiting(c.wk.p.Pid) {
-			c.wk.p.Await(5 * time.Second)
-		}
-	}
-	if e, ended := c.wk.p.Exit(); ended {
-		return e.String()
-	}
-	return ""
+	e, _ := c.wk.p.Exit()
+	return e.String()
 }
 
 // atEnd reports whether the other side has closed the connection.
