@@ -28,7 +28,7 @@ type pool struct {
 	preload []string
 	learns  bool
 	asking  atomic.Int32 // requests that look for a spare
-	used    atomic.Int64 // when the last of them came or left, in Unix nanoseconds
+	used    atomic.Int64 // when the last of them left, in Unix nanoseconds
 
 	mu       sync.Mutex
 	closed   bool
@@ -91,10 +91,7 @@ func newPool(w *Warm, s *WarmSpawner, j *job, key string) *pool {
 // enter and leave enclose what a request asks of the pool: so long it is not idle,
 // however long its helper takes to start. enter is called with the Warm's mu, without
 // which no pool is ended.
-func (p *pool) enter() {
-	p.asking.Add(1)
-	p.used.Store(time.Now().UnixNano())
-}
+func (p *pool) enter() { p.asking.Add(1) }
 
 func (p *pool) leave() {
 	p.used.Store(time.Now().UnixNano())

@@ -4,6 +4,7 @@ package scripts_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -123,6 +124,25 @@ func (l language) testMany(t *testing.T, format string, scripts [3]string) {
 		}
 		f.spares = nil
 		group.Wait()
+	}
+}
+
+// testFailures: a folder that is not there, a message that is not known, and the end of
+// the control socket, after which the server has ended. The script prints stdout.
+func (f *fork) testFailures(path, stdout string) {
+	f.t.Helper()
+	none := filepath.Dir(path) + "/none"
+	got := f.run(job{path: path, dir: none})
+	if want := "gatehouse: cannot enter " + none + ": No such file or directory\n"; got.status.ExitStatus() != 126 || got.stderr != want {
+		f.t.Errorf("got %#x %q, want 126 %q", got.status, got.stderr, want)
+	}
+	f.send("unknown", "message")
+	if got := f.run(job{path: path}); got.stdout != stdout {
+		f.t.Errorf("after an unknown message: %+v", got)
+	}
+	f.fork(3)
+	if said := f.end(); said != "" || f.status != 0 {
+		f.t.Errorf("at the end of its control socket it ends with %#x and says %q", f.status, said)
 	}
 }
 

@@ -277,19 +277,7 @@ func TestWarmPerlFailures(t *testing.T) {
 			t.Errorf("%s: %s", j.path, difference(got, want))
 		}
 	}
-	path := write(t, dir, "script.pl", "print 1")
-	got := f.run(job{path: path, dir: dir + "/none"})
-	if want := "gatehouse: cannot enter " + dir + "/none: No such file or directory\n"; got.status.ExitStatus() != 126 || got.stderr != want {
-		t.Errorf("got %#x %q, want 126 %q", got.status, got.stderr, want)
-	}
-	f.send("unknown", "message")
-	if got := f.run(job{path: path}); got.stdout != "1" {
-		t.Errorf("after an unknown message: %+v", got)
-	}
-	f.fork(3)
-	if said := f.end(); said != "" || f.status != 0 {
-		t.Errorf("at the end of its control socket it ends with %#x and says %q", f.status, said)
-	}
+	f.testFailures(write(t, dir, "script.pl", "print 1"), "1")
 }
 
 // Where a new interpreter would do what a server cannot repeat, there is none.

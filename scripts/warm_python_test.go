@@ -215,19 +215,7 @@ func TestWarmPythonFailures(t *testing.T) {
 			t.Errorf("%s: %s", j.path, difference(got, want))
 		}
 	}
-	path := write(t, dir, "script.py", "print(1)")
-	got := f.run(job{path: path, dir: dir + "/none"})
-	if want := "gatehouse: cannot enter " + dir + "/none: No such file or directory\n"; got.status.ExitStatus() != 126 || got.stderr != want {
-		t.Errorf("got %#x %q, want 126 %q", got.status, got.stderr, want)
-	}
-	f.send("unknown", "message")
-	if got := f.run(job{path: path}); got.stdout != "1\n" {
-		t.Errorf("after an unknown message: %+v", got)
-	}
-	f.fork(3)
-	if said := f.end(); said != "" || f.status != 0 {
-		t.Errorf("at the end of its control socket it ends with %#x and says %q", f.status, said)
-	}
+	f.testFailures(write(t, dir, "script.py", "print(1)"), "1\n")
 
 	f = warm(t, python, nil, pythonEnv, "")
 	f.send("F", "1", "many")
