@@ -33,8 +33,11 @@ var ErrServerClosed = errors.New("fastcgi: server closed")
 // its unread STDIN (MaxStdin in memory, MaxSpool in a file without a name), and 32 KiB
 // of output while there is output that was not sent.
 type Server struct {
-	Gateway *cgi.Gateway
-	Log     *slog.Logger // nil means slog.Default
+	// Gateway answers the requests; see cgi.Gateway.
+	Gateway interface {
+		Serve(ctx context.Context, in *cgi.Incoming) (status int, whole bool)
+	}
+	Log *slog.Logger // nil means slog.Default
 
 	MaxConns    int   // connections at once (1024); at the limit the one idle longest makes room, or the new one is closed
 	MaxReqs     int   // requests at once over all connections (1024); beyond that OVERLOADED

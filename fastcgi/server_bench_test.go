@@ -25,7 +25,7 @@ var hello = cgi.ResponderFunc(func(context.Context, *cgi.Request) (*cgi.Response
 
 // benchmarkServer has a front with n requests at once on one kept connection.
 func benchmarkServer(b *testing.B, n int) {
-	s := serve(b, func(s *fastcgi.Server) { s.Gateway.Responder = hello })
+	s := serve(b, func(s *fastcgi.Server) { s.Gateway.(*cgi.Gateway).Responder = hello })
 	conn, err := net.Dial("unix", s.addr)
 	if err != nil {
 		b.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"gatehouse/cgi"
 	"gatehouse/fastcgi"
 )
 
@@ -42,7 +43,7 @@ func TestServerRoles(t *testing.T) { // B60
 
 // A web server asks us whether a request is allowed; it sends no STDIN then, or only its end.
 func TestServerAuthorizer(t *testing.T) { // B42
-	s := serve(t, func(s *fastcgi.Server) { s.Gateway.Server.TrustUnix = true })
+	s := serve(t, func(s *fastcgi.Server) { s.Gateway.(*cgi.Gateway).Server.TrustUnix = true })
 	const ask = "\x01\x01\x00\x01\x00\x08\x00\x00" + "\x00\x02\x01\x00\x00\x00\x00\x00"
 	for _, stdin := range []string{"", stdin1End} {
 		f := s.dialOn(t, "unix")

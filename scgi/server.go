@@ -22,8 +22,11 @@ import (
 // changed once it serves. A front must not close its sending side before it has the
 // response: that is taken for the end of its client's patience.
 type Server struct {
-	Gateway *cgi.Gateway
-	Log     *slog.Logger // nil means slog.Default
+	// Gateway answers the requests; see cgi.Gateway.
+	Gateway interface {
+		Serve(ctx context.Context, in *cgi.Incoming) (status int, whole bool)
+	}
+	Log *slog.Logger // nil means slog.Default
 
 	MaxParams int // bytes of variables (431); zero means DefaultMaxParams
 	MaxConns  int // connections at once; further ones wait to be accepted. Zero means 1024

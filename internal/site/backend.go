@@ -2,6 +2,7 @@ package site
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"gatehouse/cgi"
@@ -32,11 +34,36 @@ type backend struct {
 	program string             // of the workers, absolute
 	wsgi    *config.WSGI       // nil where it is no Python application
 	watch   *watch             // of its sources; nil without reload
+	shim    string             // a file of the shim's in a folder of its own; "" for none
+
+	shared
+	identity string // what all of it is made of: one of the same identity does the same
+	started  bool   // with Host.reloading held
+}
+
+// identify says what an application is made of, wherever in a file that is written: a
+// reload leaves alone what stays the same. A filter opens files of its route, which do
+// not outlive that: it has none.
+func identify(r *route, kind string, c *config.Backend, app any) string {
+	if c.Role == "filter" {
+		return ""
+	}
+	whole := *c
+	whole.Line = 0
+	text, err := json.Marshal([]any{kind, r.site.name, r.config.Path, whole, app, r.config.Limits, r.config.Env, r.config.Interim, r.config.PassAuthorization})
+	if err != nil { // there is nothing in it that JSON does not know
+		return ""
+	}
+	return string(text)
 }
 
 // newBackend prepares an application for a route, and starts nothing.
-func (h *Host) newBackend(r *route, c *config.Backend, protocol string) (*backend, error) {
-	b := &backend{config: c, name: "route " + r.config.Path}
+func (a *assembly) newBackend(r *route, c *config.Backend, protocol, identity string) (*backend, error) {
+	if b := a.kept(identity); b != nil {
+		return b, nil
+	}
+	b := &backend{config: c, name: "route " + r.config.Path, identity: identity}
+	b.shared.end = sync.OnceValue(b.stop)
 	if c.Missing != "" {
 		b.ask = cgi.ResponderFunc(func(context.Context, *cgi.Request) (*cgi.Response, error) {
 			return nil, &cgi.Error{Kind: cgi.StartFailed, Reason: c.Missing}
@@ -44,24 +71,28 @@ func (h *Host) newBackend(r *route, c *config.Backend, protocol string) (*backen
 		return b, nil
 	}
 	if len(c.Command) > 0 {
-		if err := h.openWorkers(b, &r.config.Limits); err != nil {
+		if err := a.openWorkers(b, &r.config.Limits); err != nil {
 			return nil, err
 		}
 	}
 	if protocol == "scgi" {
-		b.ask = h.scgiTransport(b, r)
+		b.ask = a.scgiTransport(b, r)
 	} else {
-		b.fastcgi = h.fastcgiTransport(b, r)
+		b.fastcgi = a.fastcgiTransport(b, r)
 		b.ask = b.fastcgi
 	}
-	h.backends = append(h.backends, b)
+	a.use(b)
 	return b, nil
 }
 
 // newAuthorizer prepares the authorizer of a route (B42). It gets Authorization,
 // without which there would be little to decide.
-func (h *Host) newAuthorizer(r *route) (*backend, error) {
-	b, err := h.newBackend(r, r.config.Authorize, "fastcgi")
+func (a *assembly) newAuthorizer(r *route) (*backend, error) {
+	identity := identify(r, "authorizer", r.config.Authorize, nil)
+	if b := a.kept(identity); b != nil {
+		return b, nil
+	}
+	b, err := a.newBackend(r, r.config.Authorize, "fastcgi", identity)
 	if err != nil {
 		return nil, err
 	}
@@ -86,16 +117,16 @@ func noQueue(n int) int {
 
 func atOnce(d config.Duration) time.Duration { return max(time.Duration(d), time.Nanosecond) }
 
-func (h *Host) fastcgiTransport(b *backend, r *route) *fastcgi.Transport {
+func (a *assembly) fastcgiTransport(b *backend, r *route) *fastcgi.Transport {
 	c, l := b.config, &r.config.Limits
 	t := &fastcgi.Transport{
 		Addresses: c.Addresses, Name: b.name,
 		Connections: c.Connections, Queue: noQueue(l.Queue), QueueTimeout: time.Duration(l.QueueTimeout),
 		ConnectTimeout: time.Duration(c.ConnectTimeout), NoKeepAlive: !c.KeepAlive,
 		IdleTimeout: time.Duration(c.ConnectionIdleTimeout), AbortGrace: atOnce(c.AbortGrace),
-		Times: times(l), Interim: r.config.Interim, Env: h.variables(r.config.Env),
+		Times: times(l), Interim: r.config.Interim, Env: a.variables(r.config.Env),
 		DropAuthorization: !r.config.PassAuthorization,
-		CatchStderr:       c.CatchStderr, Log: h.log,
+		CatchStderr:       c.CatchStderr, Log: a.log,
 		Health: fastcgi.Health{Interval: time.Duration(c.HealthInterval), Timeout: time.Duration(c.HealthTimeout), Path: c.HealthPath},
 	}
 	if b.workers != nil {
@@ -109,19 +140,19 @@ func (h *Host) fastcgiTransport(b *backend, r *route) *fastcgi.Transport {
 
 // scgiTransport returns a Transport behind a limiter, since its own queue is never none
 // and never without a time limit.
-func (h *Host) scgiTransport(b *backend, r *route) cgi.Responder {
+func (a *assembly) scgiTransport(b *backend, r *route) cgi.Responder {
 	c, l := b.config, &r.config.Limits
 	slots, key := c.Connections, "connections"
 	t := &scgi.Transport{
 		Addresses: c.Addresses, Name: b.name, ConnectTimeout: time.Duration(c.ConnectTimeout),
-		Times: times(l), Env: h.variables(r.config.Env), DropAuthorization: !r.config.PassAuthorization, Log: h.log,
+		Times: times(l), Env: a.variables(r.config.Env), DropAuthorization: !r.config.PassAuthorization, Log: a.log,
 	}
 	if b.workers != nil {
 		t.Dial, t.ConnectTimeout = b.workers.Dial, 0
 		slots, key = c.Workers*c.Concurrency, "workers"
 	}
 	t.Connections = slots
-	return newLimiter(t, b.name, key, slots, l.Queue, time.Duration(l.QueueTimeout))
+	return newLimiter(t, b.name, key, newTurns(slots, l.Queue, time.Duration(l.QueueTimeout)))
 }
 
 // openForFilter opens a file for a filter (B47), of those that Find may name only.
@@ -145,7 +176,7 @@ func (r *route) openForFilter(name string) (*os.File, error) {
 }
 
 // openWorkers prepares the processes of a command.
-func (h *Host) openWorkers(b *backend, l *config.Limits) error {
+func (a *assembly) openWorkers(b *backend, l *config.Limits) error {
 	c := b.config
 	var err error
 	if b.program, err = findProgram("command", c.Command[0]); err != nil {
@@ -159,11 +190,11 @@ func (h *Host) openWorkers(b *backend, l *config.Limits) error {
 		return err
 	}
 	command := process.Command{
-		Path: b.program, Args: c.Command, Env: h.workerEnv(b, home).Strings(), Dir: c.Dir,
+		Path: b.program, Args: c.Command, Env: a.workerEnv(b, home).Strings(), Dir: c.Dir,
 		Limits: process.Limits{Memory: int64(l.Memory)}, Grace: atOnce(l.KillGrace), User: who,
 	}
 	b.workers = &process.Workers{
-		Command: command, Spawner: h.spawner, Name: b.name, Log: h.log,
+		Command: command, Spawner: a.spawner, Name: b.name, Log: a.log,
 		Min: c.MinWorkers, Max: c.Workers, IdleTimeout: time.Duration(c.WorkerIdleTimeout),
 		Concurrency: c.Concurrency, MaxRequests: c.MaxRequests, MaxMemory: int64(c.MaxMemory),
 		StartTimeout: time.Duration(c.StartTimeout),
@@ -202,7 +233,7 @@ func findProgram(key, name string) (string, error) {
 
 // workerEnv is the environment that a command's processes start with (A26). The
 // requests' variables are not in it.
-func (h *Host) workerEnv(b *backend, home string) environ.Env {
+func (a *assembly) workerEnv(b *backend, home string) environ.Env {
 	env := environ.ProcessEnv("", home, "", os.Getenv("TZ"))
 	if strings.HasPrefix(filepath.Base(b.program), "php-cgi") {
 		env.Set("PHP_FCGI_MAX_REQUESTS", "0") // it would end after 500; max_requests does that here
@@ -255,27 +286,31 @@ func lookUpUser(name string) (home string, who *process.User, err error) {
 // startBackends makes ready what is to be there before the first request: workers, the
 // addresses of names, checks of health. What fails is tried again by the requests, which
 // then say so. Names are not waited for: a resolver may take its time.
-func (h *Host) startBackends() {
-	for _, b := range h.backends {
+func (a *assembly) startBackends() {
+	for _, b := range a.backends {
+		if b.started {
+			continue
+		}
+		b.started = true
 		if b.workers != nil {
 			if err := b.workers.Start(); err != nil {
-				h.log.Error("workers cannot be started", "app", b.name, "error", err)
+				a.log.Error("workers cannot be started", "app", b.name, "error", err)
 			}
 			if b.watch != nil {
 				b.watch.start()
 			}
 		} else if b.fastcgi != nil {
-			h.starting.Go(func() { // ends with the look-up, which Close waits for
+			a.starting.Go(func() { // ends with the look-up, which Close waits for
 				if err := b.fastcgi.Start(); err != nil {
-					h.log.Error("application cannot be reached", "app", b.name, "error", err)
+					a.log.Error("application cannot be reached", "app", b.name, "error", err)
 				}
 			})
 		}
 	}
 }
 
-// end ends the processes and waits for that.
-func (b *backend) end() error {
+// stop ends the processes and waits for that.
+func (b *backend) stop() error {
 	var err error
 	if b.watch != nil {
 		b.watch.end()
@@ -286,7 +321,7 @@ func (b *backend) end() error {
 	if b.workers != nil {
 		err = errors.Join(err, b.workers.Close())
 	}
-	return err
+	return errors.Join(err, removeFolderOf(b.shim))
 }
 
 // describe says in one line what the application is.

@@ -9,21 +9,35 @@ import (
 	"gatehouse/cgi"
 )
 
-// limiter is a Responder that lets a bounded number of requests be answered at
-// once and a bounded number wait for a bounded time, in the order in which they
-// came. Others are told at once to come again (A97).
-type limiter struct {
-	next    cgi.Responder
-	what    string
-	key     string // of the configuration that says how many at once
+// turns lets a bounded number of requests be answered at once and a bounded number
+// wait for a bounded time, in the order in which they came.
+type turns struct {
 	slots   chan struct{}
 	queue   int64
 	timeout time.Duration // 0: as long as the client waits
 	waiting atomic.Int64
 }
 
-func newLimiter(next cgi.Responder, what, key string, slots, queue int, timeout time.Duration) *limiter {
-	return &limiter{next: next, what: what, key: key, slots: make(chan struct{}, slots), queue: int64(queue), timeout: timeout}
+func newTurns(slots, queue int, timeout time.Duration) *turns {
+	return &turns{slots: make(chan struct{}, slots), queue: int64(queue), timeout: timeout}
+}
+
+// same reports whether two have the same bounds. There may be no t.
+func (t *turns) same(o *turns) bool {
+	return t != nil && cap(t.slots) == cap(o.slots) && t.queue == o.queue && t.timeout == o.timeout
+}
+
+// limiter is a Responder that has requests wait for their turns. Those for which there
+// is no room are told at once to come again (A97).
+type limiter struct {
+	*turns
+	next cgi.Responder
+	what string
+	key  string // of the configuration that says how many at once
+}
+
+func newLimiter(next cgi.Responder, what, key string, t *turns) *limiter {
+	return &limiter{turns: t, next: next, what: what, key: key}
 }
 
 func (l *limiter) Respond(ctx context.Context, req *cgi.Request) (*cgi.Response, error) {

@@ -58,7 +58,7 @@ func ask(ctx context.Context, l *limiter, id string) (*cgi.Response, *cgi.Accoun
 func TestLimiterOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{answer: func(string) (*cgi.Response, error) { return empty(), nil }}
-		l := newLimiter(f, "route /x/", "processes", 2, 100, 0)
+		l := newLimiter(f, "route /x/", "processes", newTurns(2, 100, 0))
 		var wg sync.WaitGroup
 		queued := map[string]time.Duration{}
 		var mu sync.Mutex
@@ -103,7 +103,7 @@ func isBusy(err error) bool {
 func TestLimiterQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{answer: func(string) (*cgi.Response, error) { return empty(), nil }}
-		l := newLimiter(f, "route /x/", "processes", 1, 2, 10*time.Second)
+		l := newLimiter(f, "route /x/", "processes", newTurns(1, 2, 10*time.Second))
 		first, _, _ := ask(t.Context(), l, "first")
 		var wg sync.WaitGroup
 		for range 2 {
@@ -134,7 +134,7 @@ func TestLimiterQueue(t *testing.T) {
 func TestLimiterClientGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{answer: func(string) (*cgi.Response, error) { return empty(), nil }}
-		l := newLimiter(f, "route /x/", "processes", 1, 1, 0)
+		l := newLimiter(f, "route /x/", "processes", newTurns(1, 1, 0))
 		first, _, _ := ask(t.Context(), l, "first")
 		ctx, leave := context.WithCancel(t.Context())
 		gone := make(chan error)
@@ -183,7 +183,7 @@ func TestLimiterWaitsForTheDead(t *testing.T) {
 					}
 					return empty(), nil
 				}}
-				l := newLimiter(f, "route /x/", "processes", 1, 0, 0)
+				l := newLimiter(f, "route /x/", "processes", newTurns(1, 0, 0))
 				if resp, _, err := ask(t.Context(), l, "undead"); err == nil {
 					_ = resp.Close()
 				}
@@ -205,7 +205,7 @@ func TestLimiterWaitsForTheDead(t *testing.T) {
 // A failure without a process gives the place back.
 func TestLimiterFailure(t *testing.T) {
 	f := &fake{answer: func(string) (*cgi.Response, error) { return nil, errors.New("no") }}
-	l := newLimiter(f, "route /x/", "processes", 1, 0, 0)
+	l := newLimiter(f, "route /x/", "processes", newTurns(1, 0, 0))
 	for range 3 {
 		if _, _, err := ask(t.Context(), l, "x"); err == nil || isBusy(err) {
 			t.Errorf("error %v, want the failure's own", err)

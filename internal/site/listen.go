@@ -35,8 +35,8 @@ type opened struct {
 	Listening
 }
 
-// listen opens every address of the configuration, or none.
-func (h *Host) listen() (all []opened, err error) {
+// listen opens every address of the configuration that is not open already, or none.
+func (a *assembly) listen(have func(config.Listen) bool) (all []opened, err error) {
 	defer func() {
 		if err != nil {
 			for _, o := range all {
@@ -44,12 +44,13 @@ func (h *Host) listen() (all []opened, err error) {
 			}
 		}
 	}()
-	for _, l := range h.config.Listen {
-		listeners, err := h.open(l)
+	for _, l := range a.config.Listen {
+		if have(l) {
+			continue
+		}
+		listeners, err := a.open(l)
 		for _, ln := range listeners {
-			o := opened{ln: ln, Listening: Listening{Listen: l, Addr: ln.Addr()}}
-			o.Believed = h.believes(o.Addr)
-			all = append(all, o)
+			all = append(all, opened{ln: ln, Listening: Listening{Listen: l, Addr: ln.Addr()}})
 		}
 		if err != nil {
 			return all, fmt.Errorf("cannot listen on %s: %w", l, err)
@@ -60,17 +61,17 @@ func (h *Host) listen() (all []opened, err error) {
 
 // open returns the listeners of one address: systemd may have passed several under
 // one name. They are the caller's to close, also beside an error.
-func (h *Host) open(l config.Listen) ([]net.Listener, error) {
+func (a *assembly) open(l config.Listen) ([]net.Listener, error) {
 	var ln net.Listener
 	var err error
 	switch l.Network {
 	case "systemd":
-		return h.passed(l.Address)
+		return a.passed(l.Address)
 	case "fd":
 		fd, _ := strconv.Atoi(l.Address) // config has seen to that
 		ln, err = inherit(fd)
 	case "unix":
-		ln, err = h.listenUnix(l.Address)
+		ln, err = a.listenUnix(l.Address)
 	default:
 		ln, err = net.Listen(l.Network, l.Address)
 	}
@@ -83,11 +84,11 @@ func (h *Host) open(l config.Listen) ([]net.Listener, error) {
 // believes reports whether a web server at the other end of such a listener may say
 // who its client is (B73): from an address that is trusted, or on a Unix socket that
 // only its owner and group may connect to.
-func (h *Host) believes(addr net.Addr) bool {
+func (a *assembly) believes(addr net.Addr) bool {
 	if addr.Network() != "unix" {
-		return len(h.config.Trusted) > 0
+		return len(a.config.Trusted) > 0
 	}
-	if h.config.TrustUnix {
+	if a.config.TrustUnix {
 		return true
 	}
 	st, err := os.Lstat(addr.String())
@@ -96,8 +97,8 @@ func (h *Host) believes(addr net.Addr) bool {
 
 // listenUnix makes a Unix socket. One that is left over from a server that died is
 // replaced.
-func (h *Host) listenUnix(path string) (net.Listener, error) {
-	ln, err := h.bindUnix(path)
+func (a *assembly) listenUnix(path string) (net.Listener, error) {
+	ln, err := a.bindUnix(path)
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		return ln, err
 	}
@@ -114,12 +115,12 @@ func (h *Host) listenUnix(path string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil {
 		return nil, err
 	}
-	return h.bindUnix(path)
+	return a.bindUnix(path)
 }
 
 // bindUnix binds a socket, gives it to its owner, and only then listens: until then
 // nobody can connect, whatever the umask has made of its permissions (F48).
-func (h *Host) bindUnix(path string) (net.Listener, error) {
+func (a *assembly) bindUnix(path string) (net.Listener, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
@@ -129,7 +130,7 @@ func (h *Host) bindUnix(path string) (net.Listener, error) {
 	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
 		return nil, os.NewSyscallError("bind", err)
 	}
-	ln, err := h.listenBound(f, fd, path)
+	ln, err := a.listenBound(f, fd, path)
 	if err != nil {
 		_ = os.Remove(path)
 		return nil, err
@@ -138,8 +139,8 @@ func (h *Host) bindUnix(path string) (net.Listener, error) {
 	return ln, nil
 }
 
-func (h *Host) listenBound(f *os.File, fd int, path string) (*net.UnixListener, error) {
-	if err := h.handOver(path); err != nil {
+func (a *assembly) listenBound(f *os.File, fd int, path string) (*net.UnixListener, error) {
+	if err := a.handOver(path); err != nil {
 		return nil, err
 	}
 	if err := unix.Listen(fd, 1<<16-1); err != nil { // the kernel's own limit is less
@@ -155,12 +156,12 @@ func (h *Host) listenBound(f *os.File, fd int, path string) (*net.UnixListener, 
 // handOver gives a new socket its owner, group and permissions. Whoever may write to
 // its folder could put another file in its place: the file is opened first, so that it
 // is surely a socket.
-func (h *Host) handOver(path string) error {
-	uid, err := lookupID(h.config.ListenOwner, "listen_owner", userID)
+func (a *assembly) handOver(path string) error {
+	uid, err := lookupID(a.config.ListenOwner, "listen_owner", userID)
 	if err != nil {
 		return err
 	}
-	gid, err := lookupID(h.config.ListenGroup, "listen_group", groupID)
+	gid, err := lookupID(a.config.ListenGroup, "listen_group", groupID)
 	if err != nil {
 		return err
 	}
@@ -179,7 +180,7 @@ func (h *Host) handOver(path string) error {
 		}
 	}
 	// chmod does not take such a descriptor itself before Linux 6.6.
-	return os.Chmod("/proc/self/fd/"+strconv.Itoa(fd), h.config.ListenMode)
+	return os.Chmod("/proc/self/fd/"+strconv.Itoa(fd), a.config.ListenMode)
 }
 
 // lookupID returns the number of a user or group, -1 for "".
@@ -236,9 +237,9 @@ var fromSystemd = sync.OnceValue(func() []*os.File { return activation.Files(tru
 
 // passed returns listeners on the sockets that systemd has passed under a name, or, for
 // "", on those that no other address of the configuration names.
-func (h *Host) passed(name string) (all []net.Listener, err error) {
+func (a *assembly) passed(name string) (all []net.Listener, err error) {
 	named := make(map[string]bool)
-	for _, l := range h.config.Listen {
+	for _, l := range a.config.Listen {
 		if l.Network == "systemd" && l.Address != "" {
 			named[l.Address] = true
 		}

@@ -90,23 +90,23 @@ type route struct {
 	static     *static
 }
 
-func (h *Host) newRoute(s *site, c *config.Route) (*route, error) {
+func (a *assembly) newRoute(s *site, c *config.Route) (*route, error) {
 	r := &route{config: c, site: s}
 	var err error
 	switch {
 	case c.Static != "":
 		err = r.openStatic()
 	case c.CGI != "", c.CGISelf:
-		err = h.openProgram(r)
+		err = a.openProgram(r)
 	case c.FastCGI != nil:
-		err = h.openBackend(r, c.FastCGI, "fastcgi")
+		err = a.openBackend(r, c.FastCGI, "fastcgi")
 	case c.SCGI != nil:
-		err = h.openBackend(r, c.SCGI, "scgi")
+		err = a.openBackend(r, c.SCGI, "scgi")
 	case c.WSGI != nil:
-		err = h.openWSGI(r)
+		err = a.openWSGI(r)
 	}
 	if err == nil && c.Authorize != nil {
-		r.authorizer, err = h.newAuthorizer(r)
+		r.authorizer, err = a.newAuthorizer(r)
 	}
 	if err != nil && r.root != nil {
 		err = errors.Join(err, r.root.Close())
@@ -115,14 +115,14 @@ func (h *Host) newRoute(s *site, c *config.Route) (*route, error) {
 }
 
 // openBackend prepares a route of an application.
-func (h *Host) openBackend(r *route, c *config.Backend, protocol string) (err error) {
+func (a *assembly) openBackend(r *route, c *config.Backend, protocol string) (err error) {
 	if root := r.config.Root; root != "" {
 		r.dir = filepath.Clean(root)
 		if r.root, err = os.OpenRoot(r.dir); err != nil {
 			return err
 		}
 	}
-	if r.backend, err = h.newBackend(r, c, protocol); err != nil {
+	if r.backend, err = a.newBackend(r, c, protocol, identify(r, protocol, c, nil)); err != nil {
 		return err
 	}
 	r.program = r.around(r.backend.ask) // whose queue is its own
@@ -167,7 +167,7 @@ func checkSingle(name, of string) error {
 }
 
 // openProgram prepares a route of CGI programs.
-func (h *Host) openProgram(r *route) (err error) {
+func (a *assembly) openProgram(r *route) (err error) {
 	c := r.config
 	switch {
 	case c.CGISelf:
@@ -192,39 +192,39 @@ func (h *Host) openProgram(r *route) (err error) {
 		}
 		r.site.scripts = append(r.site.scripts, real)
 	}
-	r.cgi = h.program(c)
-	r.limiter = h.limit(r, r.cgi)
+	r.cgi = a.program(c)
+	r.limiter = a.limit(r, r.cgi)
 	r.program = r.around(r.limiter)
 	return nil
 }
 
 // program is what runs a process for each request of a route.
-func (h *Host) program(c *config.Route) *cgi.Program {
+func (a *assembly) program(c *config.Route) *cgi.Program {
 	l := &c.Limits
 	return &cgi.Program{
-		Spawner: h.starter(&c.Warm), Base: h.base(), Env: h.variables(c.Env),
+		Spawner: a.starter(&c.Warm), Base: a.base(), Env: a.variables(c.Env),
 		PassAuthorization: c.PassAuthorization, NPH: c.NPH, Interim: c.Interim,
 		FinishAnyway: c.FinishAnyway, KeepChildren: c.KeepChildren,
 		Times:  times(l),
 		Limits: process.Limits{Memory: int64(l.Memory), CPU: time.Duration(l.CPU)},
-		Log:    h.log,
+		Log:    a.log,
 	}
 }
 
 // limit bounds how many processes of a route there are.
-func (h *Host) limit(r *route, p *cgi.Program) *limiter {
+func (a *assembly) limit(r *route, p *cgi.Program) *limiter {
 	l := &r.config.Limits
-	return newLimiter(p, "route "+r.config.Path, "processes", l.Processes, l.Queue, time.Duration(l.QueueTimeout))
+	return newLimiter(p, "route "+r.config.Path, "processes", a.turnsOf(r.site.name+" "+r.config.Path, l))
 }
 
 // base is the environment that every program starts from (A26).
-func (h *Host) base() environ.Env {
+func (a *assembly) base() environ.Env {
 	return environ.ProcessEnv("", "", "", os.Getenv("TZ"))
 }
 
 // variables turns configured variables into an Env. Their names were checked when
 // the configuration was read.
-func (h *Host) variables(vars []config.Var) (env environ.Env) {
+func (a *assembly) variables(vars []config.Var) (env environ.Env) {
 	for _, v := range vars {
 		env.Set(v.Name, v.Value)
 	}

@@ -3,141 +3,64 @@ package site
 import (
 	"context"
 	"errors"
-	"log/slog"
-	"net"
-	"net/http"
-	"sync"
 	"time"
 
 	"gatehouse/cgi"
-	"gatehouse/environ"
-	"gatehouse/fastcgi"
-	"gatehouse/scgi"
 )
-
-// server is one of *http.Server, *fastcgi.Server and *scgi.Server.
-type server interface {
-	Serve(net.Listener) error
-	Shutdown(context.Context) error
-	Close() error
-}
 
 // Serve opens the listeners, starts the workers that are to be ready, calls ready with
 // what it listens on, and serves until ctx is done. Then it takes no more connections,
 // waits for the requests that run, at most as long as the configuration says or until
 // hurry is done, and ends what is left. Close has still to be called.
 func (h *Host) Serve(ctx, hurry context.Context, ready func([]Listening)) error {
-	listeners, err := h.listen()
+	base, cut := context.WithCancel(context.Background()) // for what the server cannot close: hijacked connections
+	defer cut()
+	f, err := h.open(base)
 	if err != nil {
 		return err
 	}
-	h.startBackends()
-	base, cut := context.WithCancel(context.Background()) // for what the server cannot close: hijacked connections
-	defer cut()
-	var running sync.WaitGroup
-	fronts := h.fronts(base, &running)
-	failed := make(chan error, len(listeners))
-	var wg sync.WaitGroup
-	var list []Listening
-	for _, o := range listeners {
-		list = append(list, o.Listening)
-		s, ln := fronts.of(&o)
-		wg.Go(func() { failed <- s.Serve(ln) })
-	}
 	if ready != nil {
-		ready(list)
+		ready(f.listening())
 	}
 	var failure error
 	select {
 	case <-ctx.Done():
-	case failure = <-failed:
+	case failure = <-f.failed:
 	}
-	err = h.shutdown(fronts.all, &running, hurry)
-	wg.Wait()
+	h.reloading.Lock() // one that runs is waited for, and there is none after it
+	h.mu.Lock()
+	h.fronts = nil
+	h.mu.Unlock()
+	h.reloading.Unlock()
+	err = h.shutdown(f, hurry)
+	f.serving.Wait()
 	return errors.Join(failure, err)
 }
 
-// fronts are the servers of one Serve, made as listeners need them.
-type fronts struct {
-	host   *Host
-	places places
-	http   *http.Server
-	all    []server
-}
-
-func (h *Host) fronts(base context.Context, running *sync.WaitGroup) *fronts {
-	f := &fronts{host: h, places: make(places, h.config.Connections), http: h.server(running)}
-	f.http.ConnState = f.places.connState
-	f.http.BaseContext = func(net.Listener) context.Context { return base }
-	f.all = []server{f.http}
-	return f
-}
-
-// of returns the server for a listener, and what that is to accept from: what stands
-// in front of it bounds the connections.
-func (f *fronts) of(o *opened) (server, net.Listener) {
-	var s server
-	switch o.Protocol {
-	case "fastcgi":
-		most := f.host.config.Connections
-		s = &fastcgi.Server{Gateway: f.host.gateway(o.Believed), Log: f.host.log, MaxConns: most, MaxReqs: most, Stderr: f.host.toFront}
-	case "scgi":
-		s = &scgi.Server{Gateway: f.host.gateway(o.Believed), Log: f.host.log, MaxConns: f.host.config.Connections}
-	default:
-		return f.http, cgi.StrictListener(f.places.bound(o.ln), cgi.StrictLimits{Refused: f.host.access.refused})
-	}
-	f.all = append(f.all, s)
-	return s, f.places.counted(o.ln)
-}
-
-// server is the HTTP server in front (E30, E31). Its requests are counted in running.
-func (h *Host) server(running *sync.WaitGroup) *http.Server {
-	counted := func(w http.ResponseWriter, r *http.Request) {
-		running.Add(1)
-		defer running.Done()
-		h.ServeHTTP(w, r)
-	}
-	return &http.Server{
-		Handler:           http.HandlerFunc(counted),
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    48 << 10, // the strict listener's limits are tighter
-		ErrorLog:          slog.NewLogLogger(h.log.Handler(), slog.LevelWarn),
-	}
-}
-
-// gateway is the front half of a FastCGI or SCGI server. believed says whether peers on
-// its Unix sockets may tell who the client is; those on TCP may by their addresses.
-func (h *Host) gateway(believed bool) *cgi.Gateway {
-	return &cgi.Gateway{
-		Responder: cgi.ResponderFunc(h.counted),
-		Server: &environ.Server{
-			Software: h.options.Software, Name: h.sites.name(),
-			Trusted: h.config.Trusted, TrustUnix: believed,
-		},
-		Refuse: h.refuse,
-		Log:    h.log,
-	}
-}
-
-// counted answers a request that Close waits for.
-func (h *Host) counted(ctx context.Context, req *cgi.Request) (*cgi.Response, error) {
-	if !h.enter() {
-		return nil, &cgi.Error{Kind: cgi.Busy, Reason: "the host is being closed"}
-	}
-	resp, err := h.outer.Respond(ctx, req)
+// open opens the listeners and begins to serve.
+func (h *Host) open(base context.Context) (*fronts, error) {
+	h.reloading.Lock()
+	defer h.reloading.Unlock()
+	f := newFronts(h, base)
+	listeners, err := h.current.listen(f.has)
 	if err != nil {
-		h.running.Done()
 		return nil, err
 	}
-	resp.OnClose(h.running.Done)
-	return resp, nil
+	h.current.startBackends()
+	for _, o := range listeners {
+		f.add(o, h.current)
+	}
+	h.mu.Lock()
+	h.fronts = f
+	h.mu.Unlock()
+	return f, nil
 }
 
 // shutdown drains all servers at once, then cuts what has not ended.
-func (h *Host) shutdown(servers []server, running *sync.WaitGroup, hurry context.Context) error {
-	ctx, cancel := context.WithTimeout(hurry, time.Duration(h.config.ShutdownTimeout))
+func (h *Host) shutdown(f *fronts, hurry context.Context) error {
+	ctx, cancel := context.WithTimeout(hurry, time.Duration(h.Config().ShutdownTimeout))
 	defer cancel()
+	servers := f.servers()
 	errs := make(chan error, len(servers))
 	for _, s := range servers {
 		go func() { errs <- s.Shutdown(ctx) }() // returns when ctx is done at the latest
@@ -149,7 +72,7 @@ func (h *Host) shutdown(servers []server, running *sync.WaitGroup, hurry context
 		}
 	}
 	if err == nil { // the HTTP server does not wait for connections that were hijacked (A95)
-		err = waitFor(ctx, running)
+		err = h.idle(ctx)
 	}
 	if err == nil {
 		return nil
@@ -165,17 +88,29 @@ func (h *Host) shutdown(servers []server, running *sync.WaitGroup, hurry context
 	return errors.Join(closed...)
 }
 
-// waitFor waits until nothing runs any more, or ctx is done.
-func waitFor(ctx context.Context, running *sync.WaitGroup) error {
-	done := make(chan struct{})
-	go func() { // ends when the last request does, which Host.Close sees to
-		running.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+// idle waits until no request runs any more, or ctx is done.
+func (h *Host) idle(ctx context.Context) error {
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		h.mu.Lock()
+		n := 0
+		for a := range h.alive {
+			n += a.requests
+		}
+		h.mu.Unlock()
+		if n == 0 {
+			return nil
+		}
+		t := time.NewTimer(pause)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return ctx.Err()
+		}
 	}
+}
+
+// gateway is the front half of a FastCGI or SCGI server.
+func (a *assembly) gateway(believed bool) *cgi.Gateway {
+	return &cgi.Gateway{Responder: a.Host, Server: a.server(believed), Refuse: a.refuse, Log: a.log}
 }

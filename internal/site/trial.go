@@ -75,7 +75,7 @@ func (t *Trial) request(ctx context.Context, h *Host) (*cgi.Request, error) {
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		}
 	}
-	if req.Env, err = h.handler.Server.FromHTTP(r); err != nil {
+	if req.Env, err = h.inForce().handler.Server.FromHTTP(r); err != nil {
 		return nil, refused(err)
 	}
 	if req.Path, _, err = environ.ParseTarget(target); err != nil {
@@ -102,7 +102,7 @@ func (h *Host) Try(ctx context.Context, t *Trial, show func(*cgi.Response) error
 		return nil, 0, err
 	}
 	begun := time.Now()
-	resp, err := cgi.FollowLocal(&h.sites).Respond(ctx, req)
+	resp, err := cgi.FollowLocal(&h.inForce().sites).Respond(ctx, req)
 	if err != nil {
 		return req.Account, time.Since(begun), err
 	}
@@ -138,7 +138,7 @@ func (h *Host) Explain(ctx context.Context, t *Trial) (*Explanation, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := h.sites.find(req.Env.Get("SERVER_NAME"))
+	s := h.inForce().sites.find(req.Env.Get("SERVER_NAME"))
 	if s == nil {
 		return nil, noSite(req.Env.Get("SERVER_NAME"))
 	}
@@ -154,7 +154,7 @@ func (h *Host) Explain(ctx context.Context, t *Trial) (*Explanation, error) {
 	x.Limits = &route.config.Limits
 	x.Found.setScript(&req.Env)
 	if route.backend != nil {
-		h.explainBackend(x, route, req)
+		h.inForce().explainBackend(x, route, req)
 		return x, nil
 	}
 	x.Env = route.cgi.Environment(req)
@@ -166,7 +166,7 @@ func (h *Host) Explain(ctx context.Context, t *Trial) (*Explanation, error) {
 }
 
 // explainBackend says what an application would be sent.
-func (h *Host) explainBackend(x *Explanation, r *route, req *cgi.Request) {
+func (a *assembly) explainBackend(x *Explanation, r *route, req *cgi.Request) {
 	x.Protocol = "fastcgi"
 	switch {
 	case r.config.SCGI != nil:
@@ -183,7 +183,7 @@ func (h *Host) explainBackend(x *Explanation, r *route, req *cgi.Request) {
 	if !r.config.PassAuthorization {
 		x.Env.DelAuthorization()
 	}
-	for name, value := range h.variables(r.config.Env).All() {
+	for name, value := range a.variables(r.config.Env).All() {
 		if _, taken := x.Env.Lookup(name); !taken {
 			x.Env.Set(name, value)
 		}

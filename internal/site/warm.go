@@ -10,27 +10,27 @@ import (
 )
 
 // newWarm is what runs the warm scripts of all sites. Whatever it cannot run, cold does.
-func (h *Host) newWarm(c *config.Helpers) *process.Warm {
+func (a *assembly) newWarm(c *config.Helpers) *process.Warm {
 	return &process.Warm{
-		Cold: h.spawner, Log: h.log,
+		Cold: a.spawner, Log: a.log,
 		Constant:    []string{"GATEWAY_INTERFACE", "SERVER_SOFTWARE"}, // CGI.pm looks at both
 		Servers:     map[string][]byte{"python": scripts.WarmPython(), "perl": scripts.WarmPerl()},
 		IdleTimeout: time.Duration(c.IdleTimeout), MaxForks: c.MaxForks, MaxMemory: int64(c.MaxMemory),
-		MaxHelpers: c.Helpers, Spares: c.Spares, Patience: h.options.WarmPatience,
+		MaxHelpers: c.Helpers, Spares: c.Spares, Patience: a.options.WarmPatience,
 	}
 }
 
 // starter is the Spawner of a route's programs. Without warmth it is the cold one, and
 // nothing is told of how its programs were started.
-func (h *Host) starter(c *config.Warm) process.Spawner {
+func (a *assembly) starter(c *config.Warm) process.Spawner {
 	if c.Mode == config.WarmOff {
-		return h.spawner
+		return a.spawner
 	}
 	mode := process.WarmAuto
 	if c.Mode == config.WarmOn {
 		mode = process.WarmOn
 	}
-	return h.warm.With(process.WarmOptions{Mode: mode, Preload: preloads(c.Preload), NoLearn: c.NoLearn})
+	return a.warm.With(process.WarmOptions{Mode: mode, Preload: preloads(c.Preload), NoLearn: c.NoLearn})
 }
 
 // preloads turns modules' names into those that the interpreters go by. One that could
@@ -56,4 +56,4 @@ func howStarted(s process.Spawner, c *process.Command) string {
 }
 
 // Helpers tells of the interpreters that run warm scripts.
-func (h *Host) Helpers() []process.HelperStatus { return h.warm.Status() }
+func (h *Host) Helpers() []process.HelperStatus { return h.inForce().warm.Status() }

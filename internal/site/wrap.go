@@ -50,14 +50,8 @@ func NewWrap(cfg *config.Config, w Wrap, o Options) (*Host, error) {
 		return nil, err
 	}
 	h.toFront = w.ScriptStderr
-	h.respondWith(h.newWrapped(w, roots))
+	h.current.respondWith(h.current.newWrapped(w, roots))
 	return h, nil
-}
-
-// respondWith has the host answer every request by r, in place of its sites.
-func (h *Host) respondWith(r cgi.Responder) {
-	h.outer = h.wrap(r)
-	h.handler.Responder = h.outer
 }
 
 // roots checks what may be run, and returns the folders as absolute paths.
@@ -91,20 +85,20 @@ type wrapped struct {
 	next    *cgi.Spool // runs SCRIPT_FILENAME with the limits around it
 }
 
-func (h *Host) newWrapped(c Wrap, roots []string) *wrapped {
-	w := &wrapped{roots: roots, programs: make(map[string]bool), stderr: c.ScriptStderr, log: h.log}
+func (a *assembly) newWrapped(c Wrap, roots []string) *wrapped {
+	w := &wrapped{roots: roots, programs: make(map[string]bool), stderr: c.ScriptStderr, log: a.log}
 	for _, name := range c.Programs {
 		w.programs[filepath.Clean(name)] = true
 	}
-	l := &h.config.Limits
+	l := &a.config.Limits
 	w.program = &cgi.Program{
-		Spawner: h.starter(&h.config.Warm), Base: h.variables(h.config.Env).Over(h.base()), // the front's word counts more
+		Spawner: a.starter(&a.config.Warm), Base: a.variables(a.config.Env).Over(a.base()), // the front's word counts more
 		PassAuthorization: c.PassAuthorization,
 		Times:             times(l),
 		Limits:            process.Limits{Memory: int64(l.Memory), CPU: time.Duration(l.CPU)},
-		Log:               h.log,
+		Log:               a.log,
 	}
-	limited := newLimiter(cgi.ResponderFunc(w.run), "gatehouse wrap", "-c", l.Processes, l.Queue, time.Duration(l.QueueTimeout))
+	limited := newLimiter(cgi.ResponderFunc(w.run), "gatehouse wrap", "-c", newTurns(l.Processes, l.Queue, time.Duration(l.QueueTimeout)))
 	buffer := &cgi.Buffer{Next: limited, Memory: int(max(l.OutputMemory, 1)), Max: int64(l.OutputFile), Dir: l.SpoolDir}
 	w.next = &cgi.Spool{Next: buffer, Memory: int64(l.SpoolMemory), Max: int64(l.MaxBody), Dir: l.SpoolDir}
 	return w

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"gatehouse/cgi"
@@ -22,7 +23,7 @@ import (
 
 // openWSGI prepares a route of a Python application: workers that are asked with
 // FastCGI, or a process for each request.
-func (h *Host) openWSGI(r *route) error {
+func (a *assembly) openWSGI(r *route) error {
 	c := r.config.WSGI
 	python, err := findPython(c)
 	if err != nil {
@@ -33,23 +34,28 @@ func (h *Host) openWSGI(r *route) error {
 			return fmt.Errorf("module: there is no file %q", file)
 		}
 	}
-	shim, err := h.shim.path()
+	identity := identify(r, "wsgi", &c.Backend, []any{c.Module, python, c.Mode, c.Reload})
+	if b := a.kept(identity); b != nil {
+		r.backend, r.program = b, r.around(b.ask)
+		return nil
+	}
+	shim, err := a.shim.path()
 	if err != nil {
 		return err
 	}
 	run := *c // with what this host adds
 	run.Env = append(pythonEnv(c), c.Env...)
 	run.Command = []string{python, shim, c.Module.String()}
-	if h.options.Development {
+	if a.options.Development {
 		run.Command = append(run.Command, "--show-errors")
 	}
 	if c.Mode == "cgi" {
-		return h.openInterpreted(r, &run)
+		return a.openInterpreted(r, &run)
 	}
-	return h.openWSGIWorkers(r, &run)
+	return a.openWSGIWorkers(r, &run, identity)
 }
 
-func (h *Host) openWSGIWorkers(r *route, run *config.WSGI) error {
+func (a *assembly) openWSGIWorkers(r *route, run *config.WSGI, identity string) (err error) {
 	run.Command = append(run.Command, "--threads", strconv.Itoa(run.Concurrency))
 	if run.Workers > 1 { // C07
 		run.Command = append(run.Command, "--multiprocess")
@@ -60,20 +66,21 @@ func (h *Host) openWSGIWorkers(r *route, run *config.WSGI) error {
 		if err != nil {
 			return err
 		}
-		if sources, err = h.shim.private(who, "sources"); err != nil {
+		if sources, err = a.shim.private(who, "sources"); err != nil {
 			return err
 		}
 		run.Command = append(run.Command, "--sources", sources)
 	}
-	if err := h.openBackend(r, &run.Backend, "fastcgi"); err != nil {
-		return err
+	b, err := a.newBackend(r, &run.Backend, "fastcgi", identity)
+	if err != nil {
+		return errors.Join(err, removeFolderOf(sources))
 	}
-	b := r.backend
-	b.wsgi = run
+	r.backend, b.wsgi = b, run
+	b.shim = sources
 	b.workers.Ready = servesFastCGI
 	b.fastcgi.Abort = true
 	if run.Reload {
-		b.watch = newWatch(b, sources, h.log)
+		b.watch = newWatch(b, sources, a.log)
 	}
 	b.ask = &wsgiApp{next: b.ask, name: run.Module.String(), watch: b.watch}
 	r.program = r.around(b.ask)
@@ -194,7 +201,7 @@ func exception(stderr string) string {
 }
 
 // openInterpreted prepares a process for each request.
-func (h *Host) openInterpreted(r *route, run *config.WSGI) error {
+func (a *assembly) openInterpreted(r *route, run *config.WSGI) error {
 	if err := checkDir(run.Dir); err != nil {
 		return err
 	}
@@ -203,15 +210,17 @@ func (h *Host) openInterpreted(r *route, run *config.WSGI) error {
 		return err
 	}
 	b := &backend{config: &run.Backend, wsgi: run, name: "route " + r.config.Path, program: run.Command[0]}
-	p := h.program(r.config)
-	p.Path, p.Base = run.Command[0], h.workerEnv(b, home)
-	i := &interpreter{Spawner: h.spawner, args: run.Command, dir: run.Dir, user: who, log: h.log}
-	if i.compiled, err = h.shim.private(who, "run_wsgi.pyc"); err != nil {
+	b.shared.end = sync.OnceValue(b.stop)
+	p := a.program(r.config)
+	p.Path, p.Base = run.Command[0], a.workerEnv(b, home)
+	i := &interpreter{Spawner: a.spawner, args: run.Command, dir: run.Dir, user: who, log: a.log}
+	if i.compiled, err = a.shim.private(who, "run_wsgi.pyc"); err != nil {
 		return err
 	}
-	p.Spawner = i
+	p.Spawner, b.shim = i, i.compiled
+	a.use(b)
 	r.cgi, r.backend = p, b
-	r.limiter = h.limit(r, p)
+	r.limiter = a.limit(r, p)
 	b.ask = &wsgiApp{next: r.limiter, name: run.Module.String(), cold: true}
 	r.program = r.around(b.ask)
 	return nil
@@ -276,6 +285,14 @@ func (s *shimFolder) private(who *process.User, name string) (string, error) {
 		err = os.Chown(dir, int(who.UID), int(who.GID))
 	}
 	return filepath.Join(dir, name), err
+}
+
+// removeFolderOf removes the folder of a file that private has named; "" is none.
+func removeFolderOf(file string) error {
+	if file == "" {
+		return nil
+	}
+	return os.RemoveAll(filepath.Dir(file))
 }
 
 func (s *shimFolder) remove() error {
