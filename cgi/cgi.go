@@ -67,6 +67,10 @@ type Request struct {
 	// variable UNIQUE_ID.
 	ID string
 
+	// Trusted says that the request came from a web server whose word about its client
+	// is taken (B73, E25).
+	Trusted bool
+
 	// Stderr gets what the application writes to its standard error, beside
 	// the log; nil means nobody else does.
 	Stderr io.Writer
@@ -82,6 +86,14 @@ type Request struct {
 // Method is the request's method, REQUEST_METHOD.
 func (r *Request) Method() string { return r.Env.Get("REQUEST_METHOD") }
 
+// Progress is that of the Account, nil where nobody looks.
+func (r *Request) Progress() *Progress {
+	if r.Account == nil {
+		return nil
+	}
+	return r.Account.Progress
+}
+
 // account returns the Account to fill in, never nil.
 func (r *Request) account() *Account {
 	if r.Account == nil {
@@ -95,6 +107,7 @@ func (r *Request) account() *Account {
 type Account struct {
 	Site, Route string // as the configuration names them
 	Script      string // file that was run, or sent
+	User        string // whom the request was found to come from; "" for nobody
 
 	Pid      int // process that answered; 0 when none did
 	Exit     process.Exit
@@ -104,8 +117,19 @@ type Account struct {
 	Queued    time.Duration // waiting for a turn
 	Spawn     time.Duration // starting the process
 	FirstByte time.Duration // from the process's start to its first output
+	Retries   int           // how often it was sent once more, to another connection or process
+
+	Received int64 // bytes of the request's body that were read
+	Earlier  int   // requests that the connection had carried before this one
+	Kept     bool  // the connection may carry others after it
+	Aborted  bool  // the client did not get all of the response
+	Slow     bool  // it took longer than it should
 
 	Failure *Error // why there was no proper response, or why it was cut short
+
+	// Progress is told where the answering is, unlike the rest while others may look;
+	// nil where nobody does.
+	Progress *Progress
 }
 
 // Response is an application's answer (RFC 3875 section 6).
@@ -134,6 +158,9 @@ type Response struct {
 	// Sent is how many bytes of Body the front has handed to the client; it
 	// sets it before Close.
 	Sent int64
+
+	// Progress, if set, is told of each piece of Body that the front has handed on.
+	Progress *Progress
 
 	// satisfied, if set, is called by a front whose client has all that it will get: it
 	// may go then without harm to the work, which still ends by itself.

@@ -22,7 +22,7 @@ type clientBody struct {
 	timeout time.Duration
 	armed   time.Time
 	waited  time.Duration // in Read, for the client
-	got     int64
+	got     atomic.Int64
 	length  int64       // -1: not known
 	whole   atomic.Bool // read to its end
 
@@ -56,13 +56,13 @@ func (b *clientBody) Read(p []byte) (int, error) {
 	begun := time.Now()
 	n, err := b.body.Read(p)
 	b.waited += time.Since(begun)
-	b.got += int64(n)
-	if err == io.EOF || b.got == b.length {
+	got := b.got.Add(int64(n))
+	if err == io.EOF || got == b.length {
 		b.whole.Store(true)
 		_ = b.rc.SetReadDeadline(time.Time{}) // from now on net/http waits for the client's end
 		return n, err
 	}
-	if over := b.waited - slowAfter; err == nil && over > 0 && b.got < int64(over.Seconds()*slowRate) {
+	if over := b.waited - slowAfter; err == nil && over > 0 && got < int64(over.Seconds()*slowRate) {
 		err = fmt.Errorf("cgi: less than %d bytes a second: %w", slowRate, os.ErrDeadlineExceeded)
 	}
 	return n, err
@@ -90,6 +90,14 @@ func (b *clientBody) stop() {
 // where the next request is looked for, and net/http (1.26) panics when it finds the
 // body's end only after the handler.
 func (b *clientBody) isWhole() bool { return b == nil || b.whole.Load() }
+
+// received is how much of it was read.
+func (b *clientBody) received() int64 {
+	if b == nil {
+		return 0
+	}
+	return b.got.Load()
+}
 
 // textBody is a body that is all there.
 func textBody(s string) io.ReadCloser { return io.NopCloser(strings.NewReader(s)) }

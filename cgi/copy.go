@@ -12,10 +12,11 @@ type sender interface {
 }
 
 // copyBody sends the body as it comes: what was written is flushed when the source
-// has nothing more to give at the moment, so large output is not slowed by it.
-func copyBody(w io.Writer, to sender, body io.Reader, flush bool) (sent int64, whole bool) {
+// has nothing more to give at the moment, so large output is not slowed by it. progress,
+// which may be nil, is told of each piece.
+func copyBody(w io.Writer, to sender, body io.Reader, flush bool, progress *Progress) (sent int64, whole bool) {
 	if pw, ok := body.(PieceWriter); ok {
-		return copyPieces(w, to, pw)
+		return copyPieces(w, to, pw, progress)
 	}
 	waiter, _ := body.(Waiter)
 	buf := copyBuffers.Get().(*[]byte)
@@ -32,6 +33,7 @@ func copyBody(w io.Writer, to sender, body io.Reader, flush bool) (sent int64, w
 			to.arm()
 			k, werr := w.Write((*buf)[:n])
 			sent += int64(k)
+			progress.add(k)
 			if werr != nil {
 				return sent, false
 			}
@@ -59,11 +61,12 @@ type PieceWriter interface {
 	WritePiece(w io.Writer) (int64, error)
 }
 
-func copyPieces(w io.Writer, to sender, body PieceWriter) (sent int64, whole bool) {
+func copyPieces(w io.Writer, to sender, body PieceWriter, progress *Progress) (sent int64, whole bool) {
 	for {
 		to.arm()
 		n, err := body.WritePiece(w)
 		sent += n
+		progress.add(int(n))
 		if err != nil {
 			return sent, err == io.EOF
 		}

@@ -33,6 +33,7 @@ const (
 	Timeout                   // it did not answer in time
 	Truncated                 // its output ended in the middle
 	ClientGone                // nobody waits for the answer any more
+	Ended                     // the administrator has ended it
 )
 
 var kinds = [...]struct {
@@ -54,7 +55,21 @@ var kinds = [...]struct {
 	Timeout:       {"timeout", http.StatusGatewayTimeout},
 	Truncated:     {"truncated", http.StatusBadGateway},
 	ClientGone:    {"client-gone", 499}, // nginx's number; seen in logs only
+	Ended:         {"ended", http.StatusServiceUnavailable},
 }
+
+// Kinds are all there are.
+func Kinds() []Kind {
+	all := make([]Kind, len(kinds))
+	for n := range all {
+		all[n] = Kind(n)
+	}
+	return all
+}
+
+// ErrEnded is the cause (context.Cause) of a request's context that was cancelled by the
+// administrator rather than by its client.
+var ErrEnded = errors.New("the administrator has ended it")
 
 func (k Kind) String() string {
 	if k >= 0 && int(k) < len(kinds) {

@@ -79,6 +79,9 @@ func (g *Gateway) Serve(ctx context.Context, in *Incoming) (status int, whole bo
 		resp = PlainError(e)
 	}
 	status, whole = g.write(in, req.Env.Get("REQUEST_METHOD"), resp)
+	if a := req.Account; a != nil {
+		a.Received, a.Aborted = body.received(), !whole
+	}
 	_ = resp.Close()
 	if body.stop() {
 		g.log().Warn("request body longer than announced", "request", req.ID, "content_length", req.ContentLength)
@@ -119,7 +122,7 @@ func (g *Gateway) request(req *Request, in *Incoming) (Responder, *gatewayBody) 
 	if err != nil {
 		return g.refused(req, in, &told, AsError(bodyError(err))), nil
 	}
-	req.Env, req.Path = env, path
+	req.Env, req.Path, req.Trusted = env, path, g.server().TrustsPeer(in.Peer)
 	req.Received = g.server().Received(in.Vars, in.Peer)
 	req.BodyFirst = req.Body != nil
 	return g.Responder, body
@@ -210,6 +213,7 @@ func readSome(r io.Reader, p []byte) (n int, err error) {
 type gatewayBody struct {
 	r    io.Reader
 	left int64 // -1: not announced; written by the reader only
+	got  int64
 
 	mu      sync.Mutex // for what stop and Read share
 	stopped bool
@@ -227,20 +231,33 @@ func (b *gatewayBody) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n, err := b.r.Read(p)
+	b.mu.Lock()
 	if b.left < 0 {
+		b.got += int64(n)
+		b.mu.Unlock()
 		return n, err
 	}
-	b.mu.Lock()
 	if int64(n) > b.left {
 		n, b.longer = int(b.left), true
 	}
 	b.left -= int64(n)
+	b.got += int64(n)
 	b.mu.Unlock()
 	if err == io.EOF && b.left > 0 {
 		err = &Error{Kind: BodyFailed, Err: io.ErrUnexpectedEOF, Reason: fmt.Sprintf(
 			"the request's body ended %d bytes before the length that the web server in front announced", b.left)}
 	}
 	return n, err
+}
+
+// received is how much of it was read.
+func (b *gatewayBody) received() int64 {
+	if b == nil {
+		return 0
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.got
 }
 
 // stop ends the reading, and reports whether the body was longer than announced as
@@ -260,7 +277,7 @@ func (b *gatewayBody) stop() (longer bool) {
 
 // write sends the response and reports whether all of it was sent.
 func (g *Gateway) write(in *Incoming, method string, resp *Response) (status int, whole bool) {
-	sent := &resp.Sent
+	sent, progress := &resp.Sent, resp.Progress
 	if resp.Raw { // there is no way to relay it (B38)
 		parsed, err := parseRaw(resp)
 		if err != nil {
@@ -278,7 +295,7 @@ func (g *Gateway) write(in *Incoming, method string, resp *Response) (status int
 		_, _ = io.Copy(io.Discard, resp.Body) // however it ends
 		return resp.Status, true
 	}
-	*sent, whole = copyBody(in.Out, w, resp.Body, true)
+	*sent, whole = copyBody(in.Out, w, resp.Body, true, progress)
 	if whole && resp.ContentLength >= 0 {
 		_ = w.flush() // as above
 	}

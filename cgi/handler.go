@@ -57,12 +57,24 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		resp = PlainError(AsError(err))
 	}
 	whole := rw.write(resp, h.software())
+	if a := req.Account; a != nil {
+		a.Received, a.Aborted = rw.body.received(), !whole
+		a.Kept = whole && !r.Close && rw.hijacked == nil && (r.ProtoMajor > 1 || rw.body.isWhole())
+	}
 	_ = resp.Close()
 	rw.body.stop()
 	rw.hangUp()
 	if !whole {
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// countKey is that of a connection's count of requests in their contexts.
+type countKey struct{}
+
+// CountRequests is for http.Server.ConnContext: it has Account.Earlier filled in.
+func CountRequests(ctx context.Context, _ net.Conn) context.Context {
+	return context.WithValue(ctx, countKey{}, new(atomic.Int64))
 }
 
 func (h *Handler) server() *environ.Server {
@@ -102,16 +114,48 @@ func (h *Handler) request(rw *responseWriter, r *http.Request) (*Request, Respon
 	if r.ProtoAtLeast(1, 1) {
 		req.Interim = rw.interim
 	}
+	req.Trusted = h.server().TrustsRequest(r)
+	if count, ok := r.Context().Value(countKey{}).(*atomic.Int64); ok {
+		req.Account.Earlier = int(count.Add(1) - 1)
+	}
 	return req, h.Responder
 }
 
 // check refuses what no application is to see.
 func (h *Handler) check(r *http.Request) *Error {
+	if r.ProtoMajor >= 2 {
+		if e := checkHTTP2(r); e != nil {
+			return e
+		}
+	}
 	fields := 0
 	for _, values := range r.Header {
 		fields += len(values)
 	}
 	return checkHead(r.Method, len(r.RequestURI), fields, h.MaxTarget, h.MaxFields)
+}
+
+// maxHeader2 is the size of the largest header over HTTP/2, as it is over HTTP/1 (E30, E47).
+const maxHeader2 = 32 << 10
+
+// checkHTTP2 does for HTTP/2 what StrictListener does for HTTP/1, as far as net/http does not.
+func checkHTTP2(r *http.Request) *Error {
+	for _, host := range r.Header["Host"] {
+		if host != r.Host { // E41: RFC 9113 section 8.3.1
+			return &Error{Kind: BadRequest, Reason: "the Host field is not the authority"}
+		}
+	}
+	delete(r.Header, "Host") // over HTTP/1 it is not there either
+	size := 0
+	for name, values := range r.Header {
+		for _, v := range values {
+			size += len(name) + len(": ") + len(v)
+		}
+	}
+	if size > maxHeader2 {
+		return &Error{Kind: BadRequest, Status: http.StatusRequestHeaderFieldsTooLarge, Reason: "the header is too large"}
+	}
+	return nil
 }
 
 // checkHead is check for every front, with the sizes and limits of the target and of
@@ -238,7 +282,7 @@ func (rw *responseWriter) interim(status int, h Header) {
 
 // write sends the response and reports whether all of it was sent.
 func (rw *responseWriter) write(resp *Response, software string) bool {
-	sent := &resp.Sent
+	sent, progress := &resp.Sent, resp.Progress
 	if resp.Raw {
 		if rw.r.ProtoMajor == 1 {
 			return rw.relay(resp)
@@ -265,7 +309,7 @@ func (rw *responseWriter) write(resp *Response, software string) bool {
 		return true
 	}
 	var whole bool
-	*sent, whole = copyBody(rw.w, rw, resp.Body, true)
+	*sent, whole = copyBody(rw.w, rw, resp.Body, true, progress)
 	rw.arm() // net/http has still to write, and the silence before the end was the program's
 	if whole && resp.ContentLength >= 0 {
 		_ = rw.rc.Flush() // the client has all: it need not wait for the program's end
@@ -333,7 +377,7 @@ func (rw *responseWriter) relay(resp *Response) bool {
 	_ = bw.Flush()
 	raw := &responseWriter{w: rw.w, r: rw.r, timeout: rw.timeout, rc: http.NewResponseController(connWriter{conn, rw.w})}
 	out := &rawWriter{conn: conn}
-	resp.Sent, _ = copyBody(out, raw, resp.Body, false)
+	resp.Sent, _ = copyBody(out, raw, resp.Body, false, resp.Progress)
 	resp.Status = out.status()
 	return true // the connection is closed, whole or not
 }

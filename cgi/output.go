@@ -369,6 +369,8 @@ func (o *output) stoppedKind(cause string) Kind {
 	switch {
 	case cause == clientGone:
 		return ClientGone
+	case cause == ErrEnded.Error():
+		return Ended
 	case o.header.Load():
 		return Truncated
 	}

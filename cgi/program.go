@@ -166,6 +166,7 @@ func (r *run) start(ctx context.Context) error {
 	if err := errors.Join(err, err2, err3); err != nil {
 		return giveUp(err)
 	}
+	r.req.Progress().Now(Starting)
 	r.proc, err = r.p.Spawner.Spawn(ctx, &process.Command{
 		Path: r.script, Args: []string{r.script}, // no indexed query, ever (A50)
 		Env: r.p.Environment(r.req).Strings(), Dir: filepath.Dir(r.script), // A96
@@ -183,6 +184,7 @@ func (r *run) start(ctx context.Context) error {
 		_ = p.Theirs.Close()
 	}
 	r.account.Pid, r.account.Spawn, r.account.How = r.proc.Pid, r.proc.Took, r.proc.How
+	r.req.Progress().Has(r.proc.Pid)
 	r.follow(ctx, stdout.Ours, stderr.Ours, feed)
 	return nil
 }
@@ -215,19 +217,23 @@ func (r *run) follow(ctx context.Context, stdout, stderr, feed int) {
 	if r.req.Stderr != nil {
 		sink = io.MultiWriter(&r.errs, r.req.Stderr)
 	}
+	r.req.Progress().Says(&r.errs)
 	r.out = newOutput(stdout, stderr, sink, r.proc, &r.p.Times)
-	r.detach = func() bool { return true }
 	if feed >= 0 {
 		r.feed = startFeeder(process.File(feed), r.req.Body, r.req.ContentLength, r.p.Times.Stdin, r.out.feeding, r.bodyFailed)
 	}
-	if !r.p.FinishAnyway {
-		r.detach = context.AfterFunc(ctx, func() {
-			r.proc.Stop(clientGone)
-			if _, ended := r.proc.Exit(); ended {
-				r.out.abort(&Error{Kind: ClientGone, Reason: clientGone})
-			}
-		})
-	}
+	r.detach = context.AfterFunc(ctx, func() {
+		gone := &Error{Kind: ClientGone, Reason: clientGone}
+		if errors.Is(context.Cause(ctx), ErrEnded) {
+			gone = &Error{Kind: Ended, Reason: ErrEnded.Error()}
+		} else if r.p.FinishAnyway {
+			return
+		}
+		r.proc.Stop(gone.Reason)
+		if _, ended := r.proc.Exit(); ended {
+			r.out.abort(gone)
+		}
+	})
 }
 
 // clientGone is why a process is stopped when its request's context is done.
@@ -358,7 +364,7 @@ func (r *run) report(e *Error) *Error {
 func (r *run) explain(e *Error, exit process.Exit, known bool) string {
 	limits := &r.p.Limits
 	switch {
-	case e.Kind == Timeout || e.Kind == ClientGone || e.Kind == BodyFailed || e.Kind == BodyTimeout:
+	case e.Kind == Timeout || e.Kind == ClientGone || e.Kind == Ended || e.Kind == BodyFailed || e.Kind == BodyTimeout:
 		return ""
 	case !known:
 		return "it has not ended"
@@ -385,10 +391,10 @@ func (r *run) byUs(exit process.Exit) bool {
 	return r.proc.Cause() != "" && (exit.Signal == termSignal || exit.Signal == killSignal)
 }
 
-// byClient reports whether the client was the cause: the access log tells of that, and
+// byClient reports whether the client, or the administrator, was the cause: the access log tells of that, and
 // clients cannot fill the error log.
 func (e *Error) byClient() bool {
-	return e.Kind == ClientGone || e.Kind == BodyFailed || e.Kind == BodyTimeout
+	return e.Kind == ClientGone || e.Kind == Ended || e.Kind == BodyFailed || e.Kind == BodyTimeout
 }
 
 // outOfMemory guesses from what programs say, and how they die, when they get no

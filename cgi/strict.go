@@ -32,6 +32,11 @@ type StrictLimits struct {
 	ChunkExtension int // bytes of all chunk extensions of one body, else 400; default 4 KiB
 	Trailer        int // bytes of all trailer lines without their CRLFs, else 431; default 4 KiB
 
+	// PriorKnowledge is asked for each connection in clear text whether it may begin with
+	// the preface of HTTP/2 (RFC 9113 section 3.4), for a http.Server whose Protocols have
+	// UnencryptedHTTP2. nil refuses all of them (E09, E44).
+	PriorKnowledge func() bool
+
 	// Refused, if set, is told of each request that the connection answers by itself,
 	// before the answer is written. It may be called by several goroutines at once.
 	Refused func(client net.Addr, e *StrictError)
@@ -73,11 +78,12 @@ func (e *StrictError) Error() string {
 // a connection after a fault except to drop it (E18).
 //
 // CONNECT and TRACE (E07, E08), the forms of the request target (E06, E11) and the syntax of
-// a Host value are left to the handler. HTTP/2 is refused. A handler must not hijack the
-// connection: what follows would be checked as if it were requests.
+// a Host value are left to the handler. HTTP/2 is refused, unless PriorKnowledge says
+// otherwise. What is read from a connection that a handler has hijacked is still checked as
+// if it were requests.
 //
-// It is for clear-text listeners. Do not use it for TLS: below tls.NewListener it would see
-// ciphertext, and above it net/http would no longer recognise a TLS connection.
+// Above TLS, ln has to hand out connections whose handshake is complete. One that has
+// settled on HTTP/2 is handed on as it is, others are checked, and Request.TLS is set.
 func StrictListener(ln net.Listener, limits StrictLimits) net.Listener {
 	return &strictListener{Listener: ln, limits: limits.withDefaults()}
 }
@@ -92,7 +98,17 @@ func (l *strictListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &strictConn{Conn: conn, scanner: newStrictScanner(l.limits), refused: l.limits.Refused}, nil
+	c := &strictConn{Conn: conn, scanner: newStrictScanner(l.limits), refused: l.limits.Refused}
+	if below, ok := conn.(stater); ok {
+		if below.ConnectionState().NegotiatedProtocol == "h2" {
+			return conn, nil
+		}
+		return &strictTLSConn{c, below}, nil
+	}
+	if l.limits.PriorKnowledge != nil && l.limits.PriorKnowledge() {
+		c.opening = new(strictOpening)
+	}
+	return c, nil
 }
 
 // A strictConn is read by one goroutine at a time, as net/http does. It has no buffer: bytes
@@ -100,9 +116,10 @@ func (l *strictListener) Accept() (net.Conn, error) {
 type strictConn struct {
 	net.Conn
 	scanner  strictScanner
-	fault    *StrictError // the first fault; what came before it was passed on
-	answered bool         // the fault was written to the client
-	padded   bool         // see refuse
+	opening  *strictOpening // nil once it is known that this is HTTP/1
+	fault    *StrictError   // the first fault; what came before it was passed on
+	answered bool           // the fault was written to the client
+	padded   bool           // see refuse
 	watch    strictWatch
 	refused  func(client net.Addr, e *StrictError)
 
@@ -113,6 +130,9 @@ type strictConn struct {
 // Read reads checked bytes into p. After a fault it returns an error which wraps the
 // *StrictError. A timeout leaves the check where it was, and the next Read goes on.
 func (c *strictConn) Read(p []byte) (int, error) {
+	if c.opening != nil {
+		return c.open(p)
+	}
 	if c.fault != nil {
 		return c.refuse(p)
 	}

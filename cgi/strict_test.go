@@ -42,6 +42,12 @@ func strictStart(t testing.TB, limits StrictLimits, pieces func(net.Conn) net.Co
 		handler = s.note
 	}
 	srv := &http.Server{Handler: handler, ReadHeaderTimeout: strictPatience, ErrorLog: log.New(&s.log, "", 0)}
+	if limits.PriorKnowledge != nil {
+		srv.Protocols = new(http.Protocols)
+		srv.Protocols.SetHTTP1(true)
+		srv.Protocols.SetHTTP2(true)
+		srv.Protocols.SetUnencryptedHTTP2(true)
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -225,6 +225,17 @@ func (s *Server) examinePeer(q *request, r *http.Request) {
 	}
 }
 
+// TrustsRequest reports whether the peer that sent the request is believed about its
+// client (E25).
+func (s *Server) TrustsRequest(r *http.Request) bool {
+	if len(s.Trusted) == 0 && !s.TrustUnix {
+		return false
+	}
+	var q request
+	s.examinePeer(&q, r)
+	return q.trusted
+}
+
 // addrPort returns the IP address and port in a, or none.
 func addrPort(a net.Addr) netip.AddrPort {
 	switch a := a.(type) {

@@ -32,7 +32,7 @@ func (a *Authorizer) Respond(ctx context.Context, req *cgi.Request) (*cgi.Respon
 	ask.Env.Del("CONTENT_LENGTH", "PATH_INFO", "PATH_TRANSLATED", "SCRIPT_NAME")
 	ask.Body, ask.ContentLength = nil, 0
 	ask.Interim = nil
-	ask.Account = new(cgi.Account)
+	ask.Account = &cgi.Account{Progress: req.Progress()}
 	resp, err := a.Authorizer.Respond(ctx, &ask)
 	if err != nil {
 		a.keepAccount(req, ask.Account)

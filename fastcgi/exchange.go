@@ -275,6 +275,10 @@ const stuck = 5 * time.Second
 func (x *exchange) answer() (*cgi.Response, error) {
 	x.pid = x.c.pid
 	x.account.Pid = x.pid
+	x.account.Progress.Has(x.pid)
+	if x.c.stderr != nil {
+		x.account.Progress.Says(x.c.stderr)
+	}
 	x.in.reset()
 	x.in.settled = x.unwatch != nil
 	x.first.Store(0)
@@ -328,12 +332,14 @@ func (x *exchange) again(err error) error {
 			return &cgi.Error{Kind: cgi.Busy, Reason: fmt.Sprintf("it refused the request (%v)", status), RetryAfter: time.Second}
 		}
 		x.retries++
+		x.account.Retries = x.retries
 		if status == StatusOverloaded && others {
 			return x.connect(ep)
 		}
 		return x.connect(nil)
 	case x.in.dropped && may && x.mayRepeat() && x.rewind(): // B36
 		x.retries++
+		x.account.Retries = x.retries
 		return x.reconnect()
 	case x.in.dropped && !x.reused:
 		p.failed(ep)

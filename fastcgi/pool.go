@@ -50,6 +50,7 @@ type poolConn struct {
 	release func() error
 	end     func(time.Duration) string
 	pid     int
+	stderr  *cgi.LogLines // of the worker; nil where it is none of ours
 }
 
 // newPoolConn looks for the abilities of a connection (see Transport.Dial).
@@ -66,6 +67,9 @@ func (p *pool) newPoolConn(ep *endpoint, conn net.Conn, born uint64) *poolConn {
 	}
 	if w, ok := conn.(interface{ Pid() int }); ok {
 		c.pid = w.Pid()
+		if s, ok := conn.(interface{ Stderr() *cgi.LogLines }); ok {
+			c.stderr = s.Stderr()
+		}
 	}
 	if n := p.t.MaxUses; n > 0 {
 		c.most = max(1, n+int((rand.Float64()-0.5)*0.2*float64(n))) // else all would end at once
@@ -133,6 +137,7 @@ func (p *pool) acquire(x *exchange, avoid *endpoint) (ep *endpoint, c *poolConn,
 	w.x, w.avoid, w.since = x, avoid, now
 	p.push(w)
 	p.mu.Unlock()
+	x.account.Progress.Now(cgi.Queued)
 	<-w.ready
 	ep, c, err = w.ep, w.c, w.err
 	x.account.Queued += time.Since(w.since)

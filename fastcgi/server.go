@@ -205,6 +205,20 @@ func (s *Server) settleLocked() {
 	}
 }
 
+// CloseIdle closes the connections that have been idle for at least so long since their
+// last request. For before Shutdown, which closes all that are idle: a front that uses its
+// connections without a pause may have a request on its way on one, and has surely on one
+// that is new.
+func (s *Server) CloseIdle(least time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		if since, idle := c.idle(); idle && !c.isFresh() && time.Since(since) >= least {
+			c.closeIdle()
+		}
+	}
+}
+
 // lateRequest is how long, during Shutdown, a connection may take that was accepted and
 // has brought no request yet.
 const lateRequest = 500 * time.Millisecond

@@ -270,14 +270,18 @@ func (c *serverConn) closeIdle() bool {
 // drain is called once the server takes no more requests. One may be on its way
 // on a connection that is new.
 func (c *serverConn) drain() {
-	c.mu.Lock()
-	fresh := c.fresh
-	c.mu.Unlock()
-	if fresh {
+	if c.isFresh() {
 		c.wakeReader()
 	} else {
 		c.closeIdle()
 	}
+}
+
+// isFresh reports whether no request has come yet.
+func (c *serverConn) isFresh() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.fresh
 }
 
 // over reports whether no request is to begin any more.

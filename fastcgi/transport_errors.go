@@ -81,6 +81,7 @@ func (x *exchange) stderr(p []byte) {
 		x.errs = &cgi.LogLines{Line: func(line string) {
 			x.t.log().Warn("stderr", x.about("line", line)...)
 		}}
+		x.account.Progress.Says(x.errs)
 	}
 	_, _ = x.errs.Write(p)
 	if x.req.Stderr != nil && !x.closed {

@@ -94,9 +94,11 @@ var ErrClosed = errors.New("process: spawner is closed")
 
 func (e *Exec) init() error {
 	e.once.Do(func() {
+		e.mu.Lock() // Live may be asked already
 		e.live = make(map[int]*child)
 		e.adopted = make(map[int]*child)
 		e.forking = make(map[uint64]bool)
+		e.mu.Unlock()
 		n := e.Starts
 		if n <= 0 {
 			n = runtime.GOMAXPROCS(0)

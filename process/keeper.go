@@ -151,6 +151,10 @@ func (w *Workers) weigh(wk *worker) bool {
 	return false
 }
 
+// Resident is the resident memory in bytes of a process and its descendants, of which at
+// most a hundred are looked at; 0 when it is gone.
+func Resident(pid int) int64 { return residentTree(pid) }
+
 // residentTree adds up the resident memory of a process and its descendants, at
 // most a hundred of them.
 func residentTree(pid int) (sum int64) {

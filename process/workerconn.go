@@ -57,6 +57,10 @@ func (c *workerConn) SyscallConn() (syscall.RawConn, error) {
 // Pid is that of the worker.
 func (c *workerConn) Pid() int { return c.wk.p.Pid }
 
+// Stderr keeps the end of what the worker has written to its standard error, for this
+// request and those before it.
+func (c *workerConn) Stderr() *Stderr { return &c.wk.errs }
+
 // End waits for the end of the worker, at most d, or 5 s more where that has begun, and
 // tells how it came about, as Exit.String does; "" while the worker lives.
 func (c *workerConn) End(d time.Duration) string {

@@ -39,6 +39,7 @@ type exchange struct {
 
 func (x *exchange) connect(ctx context.Context) (err error) {
 	begun := time.Now()
+	x.account.Progress.Now(cgi.Starting)
 	x.nc, x.endpoint, err = x.t.connect(ctx)
 	x.account.Spawn = time.Since(begun)
 	if err != nil {
@@ -47,6 +48,10 @@ func (x *exchange) connect(ctx context.Context) (err error) {
 	if w, ok := x.nc.(interface{ Pid() int }); ok {
 		x.account.Pid = w.Pid()
 	}
+	if w, ok := x.nc.(interface{ Stderr() *cgi.LogLines }); ok {
+		x.account.Progress.Says(w.Stderr())
+	}
+	x.account.Progress.Has(x.account.Pid)
 	return nil
 }
 

@@ -126,6 +126,7 @@ func (t *Transport) acquire(ctx context.Context, account *cgi.Account) error {
 			Reason: fmt.Sprintf("all %d connections are in use and %d requests wait", cap(t.places), limit)}
 	}
 	defer t.dequeue()
+	account.Progress.Now(cgi.Queued)
 	begun := time.Now()
 	defer func() { account.Queued += time.Since(begun) }()
 	patience := orDefault(t.QueueTimeout, 10*time.Second)
