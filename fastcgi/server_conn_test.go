@@ -194,6 +194,37 @@ func testServerShutdown(t *testing.T) {
 	}
 }
 
+// CloseIdle leaves alone what is new, what is busy, and what was used lately.
+func TestServerCloseIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app := &responder{released: make(chan struct{})}
+		s := &fastcgi.Server{Gateway: &cgi.Gateway{Responder: app}}
+		p := servePipes(t, s)
+		idle, busy, lately, fresh := p.dial(t), p.dial(t), p.dial(t), p.dial(t)
+		idle.say(get1("/hello"))
+		idle.want(helloWorld)
+		busy.say(get1("/wait"))
+		time.Sleep(time.Second)
+		lately.say(get1("/hello"))
+		lately.want(helloWorld)
+		synctest.Wait()
+		s.CloseIdle(500 * time.Millisecond)
+		idle.wantEnd()
+		close(app.released)
+		busy.want("Status: 200 OK|released|0 REQUEST_COMPLETE")
+		for _, f := range []*front{busy, lately, fresh} {
+			f.say(get1("/hello"))
+			f.want(helloWorld)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		for _, f := range []*front{busy, lately, fresh} {
+			f.wantEnd()
+		}
+	})
+}
+
 func anyListener(t *testing.T) net.Listener {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
