@@ -237,7 +237,7 @@ func TestBackendKeysTellTheDefaults(t *testing.T) {
 				}
 				continue
 			}
-			if tried++; !reflect.DeepEqual(got, want) {
+			if tried++; !reflect.DeepEqual(meaning(got), meaning(want)) {
 				t.Errorf("%s = %s:\n got %+v\nwant %+v", k.Name, k.Default, got.Sites[0].Routes[0].FastCGI, want.Sites[0].Routes[0].FastCGI)
 			}
 		}

@@ -30,8 +30,10 @@ type Config struct {
 	Sites []Site
 	// Log is the error log: "stderr" or a file path.
 	Log string
-	// AccessLog is "stderr", "off" or a file path.
-	AccessLog string
+	// ErrorLogging says how it is written. Logging is what a site has unless it says
+	// otherwise.
+	ErrorLogging
+	Logging
 	// Trusted holds the proxies whose word about the client is taken.
 	Trusted []netip.Prefix
 	// TrustUnix says the same of every peer on a Unix socket.
@@ -40,11 +42,26 @@ type Config struct {
 	Cgroup string
 	// Connections is how many connections are open at a time (E32).
 	Connections int
+	// Admin holds the addresses of the status page and the metrics, none for none.
+	Admin []Listen
+	// Control is the path of the control socket, NoControl for none, or "" where
+	// the one who serves decides.
+	Control string
 	// ShutdownTimeout is how long a stop waits for the requests that run; 0
 	// waits for none.
 	ShutdownTimeout Duration
 	// Limits are those of the server: what a site has unless it says otherwise.
 	Limits Limits
+	// HTTP2 lets https listeners speak it, H2C the http ones (by prior knowledge).
+	HTTP2, H2C bool
+	// ProxyProtocol says that connections from Trusted begin with a PROXY header.
+	ProxyProtocol bool
+	// ACME is from whom certificates are fetched.
+	ACME ACME
+	// Secure, Coding and Policy are what a site has unless it says otherwise.
+	Secure
+	Coding
+	Policy
 	// Warm is what a site has unless it says otherwise; Helpers is for all of them.
 	Warm    Warm
 	Helpers Helpers
@@ -53,6 +70,10 @@ type Config struct {
 	// Dir is the folder of the main file; Load makes it absolute. Relative
 	// paths of the configuration have been joined to the folder of their file.
 	Dir string
+	// File is the main file as it was named, "" for a configuration that no text has,
+	// and Places tells where its keys are written.
+	File   string
+	Places Places
 }
 
 // Site is one virtual host.
@@ -77,9 +98,17 @@ type Site struct {
 	Limits Limits
 	// Warm is the server's, with the site's own set over it.
 	Warm Warm
-	// File and Line tell where the site is written.
-	File string
-	Line int
+	// Secure, Coding, Policy and Logging are the server's, with the site's own set over them.
+	Secure
+	Coding
+	Policy
+	Logging
+	// Guard is what a route has unless it says otherwise.
+	Guard
+	// File and Line tell where the site is written, Places where its keys are.
+	File   string
+	Line   int
+	Places Places
 }
 
 // Route gives the URL paths of one pattern to one handler. Exactly one of CGI,
@@ -130,8 +159,14 @@ type Route struct {
 	Limits Limits
 	// Warm is the effective one as well.
 	Warm Warm
-	// Line tells where in the site's file the route is written.
-	Line int
+	// Coding, Policy and Guard are the effective ones as well.
+	Coding
+	Policy
+	Guard
+	// Line tells where in the site's file the route is written, Places where its keys
+	// and those of its applications are.
+	Line   int
+	Places Places
 }
 
 // PathKind is the form of a route's path.
@@ -195,6 +230,8 @@ type Limits struct {
 	// 0 sets none.
 	Memory Size
 	CPU    Duration
+	// Slow is after how long a request is reported as slow; 0 reports none.
+	Slow Duration
 }
 
 // Default returns what an empty configuration text means.
@@ -203,10 +240,13 @@ func Default() *Config {
 		Listen:          []Listen{{Protocol: "http", Network: "tcp", Address: "127.0.0.1:8080", text: "127.0.0.1:8080"}},
 		ListenMode:      0o660,
 		Log:             "stderr",
-		AccessLog:       "stderr",
+		ErrorLogging:    ErrorLogging{SlowLog: "log"},
+		Logging:         defaultLogging(),
 		Connections:     10000,
 		ShutdownTimeout: Duration(30 * time.Second),
 		Helpers:         defaultHelpers(),
+		HTTP2:           true,
+		ACME:            ACME{Directory: letsEncrypt},
 		Limits: Limits{
 			Processes:     4 * runtime.NumCPU(),
 			Queue:         512,
@@ -233,6 +273,11 @@ func (c *Config) NewSite() Site {
 		Env:    slices.Clone(c.Env),
 		Limits: c.Limits,
 		Warm:   c.Warm,
+		Secure: c.Secure,
+		Coding: c.Coding,
+		Policy: c.Policy.inherit(),
+
+		Logging: c.Logging,
 	}
 }
 
@@ -244,5 +289,8 @@ func (s *Site) NewRoute() Route {
 		Env:            slices.Clone(s.Env),
 		Limits:         s.Limits,
 		Warm:           s.Warm,
+		Coding:         s.Coding,
+		Policy:         s.Policy.inherit(),
+		Guard:          s.Guard,
 	}
 }

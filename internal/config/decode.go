@@ -17,6 +17,8 @@ type loading struct {
 	cfg   *Config
 	errs  Errors
 	hosts map[string]string // host, or "" for every host: where it was given
+
+	termsAsked bool // that acme.accept_terms is missing was said
 }
 
 // decoder puts the tree of one file into the Config.
@@ -66,6 +68,8 @@ func (d *decoder) decode(text []byte) {
 		includedTable.decode(d, root, "", d.cfg)
 	default:
 		serverTable.decode(d, root, "", d.cfg)
+		d.checkFronts(root)
+		d.checkPolicy(&d.cfg.Policy, nil, value{root, ""})
 	}
 }
 
@@ -231,8 +235,8 @@ func (d *decoder) resolve(p string, slash bool) string {
 }
 
 // logFile stores a file's name or one of the words.
-func logFile(get func(*Config) *string, words ...string) func(*decoder, *Config, value) {
-	return func(d *decoder, c *Config, v value) {
+func logFile[T any](get func(*T) *string, words ...string) func(*decoder, *T, value) {
+	return func(d *decoder, c *T, v value) {
 		if v.kind == stringKind && slices.Contains(words, v.text) {
 			*get(c) = v.text
 			return

@@ -10,6 +10,7 @@ import (
 
 // Error is one mistake in a configuration.
 type Error struct {
+	// File is "" for a configuration that no text has.
 	File string
 	// Line and Column count from 1, the column in bytes. Both are 0 when the
 	// mistake is the file itself, which could not be read.
@@ -26,11 +27,13 @@ type Error struct {
 // Error returns "file:line:column: key: reason (hint)", without what is unknown.
 func (e *Error) Error() string {
 	var b strings.Builder
-	b.WriteString(e.File)
-	if e.Line > 0 {
-		fmt.Fprintf(&b, ":%d:%d", e.Line, e.Column)
+	if e.File != "" {
+		b.WriteString(e.File)
+		if e.Line > 0 {
+			fmt.Fprintf(&b, ":%d:%d", e.Line, e.Column)
+		}
+		b.WriteString(": ")
 	}
-	b.WriteString(": ")
 	if e.Key != "" {
 		b.WriteString(e.Key + ": ")
 	}
@@ -139,4 +142,10 @@ func printable(s string) string {
 		}
 		return unicode.ReplacementChar
 	}, s)
+}
+
+// Because gives the mistake a cause for errors.Is, and returns it.
+func (e *Error) Because(cause error) *Error {
+	e.cause = cause
+	return e
 }

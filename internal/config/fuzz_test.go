@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"bytes"
 	"errors"
 	"reflect"
 	"testing"
@@ -32,8 +33,8 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("got %v, %v", c, err)
 			}
 			for i, e := range es {
-				if e.Line < 1 || e.Column < 1 || e.File != "dir/g" || e.Reason == "" {
-					t.Errorf("incomplete: %+v", e)
+				if e.File != "dir/g" || e.Reason == "" || !inside(text, e.Line, e.Column) {
+					t.Errorf("incomplete, or its place is not in the text: %+v", e)
 				}
 				if i > 0 && e.Line < es[i-1].Line {
 					t.Errorf("not sorted: %v before %v", es[i-1], e)
@@ -45,9 +46,31 @@ func FuzzParse(f *testing.F) {
 		if err := toml.Unmarshal(text, &whole); err != nil {
 			t.Errorf("taken, but not TOML: %v", err)
 		}
+		for n := range c.Sites {
+			s := &c.Sites[n]
+			for _, p := range append([]config.Places{c.Places, s.Places}, placesOf(s.Routes)...) {
+				if at, ok := p.Of(""); !ok || !inside(text, at.Line, at.Column) {
+					t.Errorf("no place of a table in the text: %v", at)
+				}
+			}
+		}
 		again, err := config.Parse("dir/g", text)
 		if err != nil || !reflect.DeepEqual(c, again) {
 			t.Errorf("second time: got %+v, %v, want %+v", again, err, c)
 		}
 	})
+}
+
+func placesOf(routes []config.Route) (all []config.Places) {
+	for _, r := range routes {
+		all = append(all, r.Places)
+	}
+	return all
+}
+
+// inside reports whether there is such a place in the text; the one behind the last
+// byte of a line is.
+func inside(text []byte, line, column int) bool {
+	lines := bytes.Split(text, []byte("\n"))
+	return line >= 1 && line <= len(lines) && column >= 1 && column <= len(lines[line-1])+1
 }

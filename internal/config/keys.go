@@ -25,11 +25,19 @@ var (
 	fastcgiTable, scgiTable, authorizeTable table[Backend]
 
 	wsgiTable table[WSGI]
+
+	pairTable table[pair]
+	acmeTable table[ACME]
+
+	basicAuthTable table[BasicAuth]
 )
 
 func init() {
 	fastcgiTable, scgiTable, authorizeTable = backendTables()
+	pairTable = table[pair]{"tls", "inside tls", pairFields()}
+	acmeTable = table[ACME]{"acme", "inside acme at the top of the main file", acmeFields()}
 	wsgiTable = table[WSGI]{"site.route.wsgi", "inside wsgi", wsgiFields()}
+	basicAuthTable = table[BasicAuth]{"basic_auth", "inside basic_auth", basicAuthFields()}
 	serverTable = table[Config]{"", "at the top of the main file, before any table", serverFields()}
 	includedTable = table[Config]{"", "", []field[Config]{sitesField()}}
 	siteTable = table[Site]{"site", "in [[site]]", siteFields()}
@@ -47,7 +55,7 @@ func sitesField() field[Config] {
 func serverFields() []field[Config] {
 	fields := []field[Config]{
 		{Key: Key{Name: "listen", Type: typeStrings, Default: `["127.0.0.1:8080"]`,
-			Doc: `Addresses to serve on: "host:port", "unix:/path", "systemd:" or "systemd:NAME" for sockets that systemd passes, "fd:3" for an inherited one; each with "fastcgi:" or "scgi:" in front to be an application behind a web server, or with "http:" or nothing.`},
+			Doc: `Addresses to serve on: "host:port", "unix:/path", "systemd:" or "systemd:NAME" for sockets that systemd passes, "fd:3" for an inherited one; each with "https:" in front for TLS, with "fastcgi:" or "scgi:" to be an application behind a web server, or with "http:" or nothing.`},
 			set: (*decoder).listen},
 		{Key: Key{Name: "listen_mode", Type: typeString, Default: `"0660"`,
 			Doc: "Permissions of the Unix sockets that are made: who may write may connect."},
@@ -64,9 +72,6 @@ func serverFields() []field[Config] {
 		{Key: Key{Name: "log", Type: typeString, Default: `"stderr"`,
 			Doc: `The error log: "stderr" or a file.`},
 			set: logFile(func(c *Config) *string { return &c.Log }, "stderr")},
-		{Key: Key{Name: "access_log", Type: typeString, Default: `"stderr"`,
-			Doc: `The access log: "stderr", "off" or a file.`},
-			set: logFile(func(c *Config) *string { return &c.AccessLog }, "stderr", "off")},
 		{Key: Key{Name: "trusted_proxies", Type: typeStrings, Default: `[]`,
 			Doc: `Addresses and networks whose word about the client is taken; "unix" stands for every peer on a Unix socket. On a fastcgi or scgi Unix socket that only its owner and group may connect to, the peer is believed without it.`},
 			set: (*decoder).trusted},
@@ -80,9 +85,17 @@ func serverFields() []field[Config] {
 			Doc: `How long a stop waits for the requests that run; "0s" waits for none.`},
 			set: duration(func(c *Config) *Duration { return &c.ShutdownTimeout })},
 	}
+	fields = append(fields, controlFields()...)
+	fields = append(fields, adminFields()...)
+	fields = append(fields, lift(func(c *Config) *ErrorLogging { return &c.ErrorLogging }, errorLoggingFields())...)
+	fields = append(fields, lift(func(c *Config) *Logging { return &c.Logging }, loggingFields())...)
 	fields = append(fields, lift(func(c *Config) *[]Var { return &c.Env }, envFields())...)
+	fields = append(fields, lift(func(c *Config) *Policy { return &c.Policy }, policyFields())...)
 	fields = append(fields, lift(func(c *Config) *Limits { return &c.Limits }, limitFields())...)
 	fields = append(fields, lift(func(c *Config) *Warm { return &c.Warm }, warmFields())...)
+	fields = append(fields, frontFields()...)
+	fields = append(fields, lift(func(c *Config) *Secure { return &c.Secure }, secureFields())...)
+	fields = append(fields, lift(func(c *Config) *Coding { return &c.Coding }, codingFields())...)
 	fields = append(fields, lift(func(c *Config) *Helpers { return &c.Helpers }, helperFields())...)
 	return append(fields, sitesField())
 }
@@ -106,8 +119,13 @@ func siteFields() []field[Site] {
 			set: boolean(func(s *Site) *bool { return &s.Listing })},
 	}
 	fields = append(fields, lift(func(s *Site) *[]Var { return &s.Env }, envFields())...)
+	fields = append(fields, lift(func(s *Site) *Policy { return &s.Policy }, policyFields())...)
+	fields = append(fields, lift(func(s *Site) *Guard { return &s.Guard }, guardFields())...)
 	fields = append(fields, lift(func(s *Site) *Limits { return &s.Limits }, limitFields())...)
 	fields = append(fields, lift(func(s *Site) *Warm { return &s.Warm }, warmFields())...)
+	fields = append(fields, lift(func(s *Site) *Logging { return &s.Logging }, loggingFields())...)
+	fields = append(fields, lift(func(s *Site) *Secure { return &s.Secure }, secureFields())...)
+	fields = append(fields, lift(func(s *Site) *Coding { return &s.Coding }, codingFields())...)
 	return append(fields, field[Site]{
 		Key:   Key{Name: "route", Type: typeTables, Doc: "The handler of one pattern of URL paths: one of " + handlerNames + "."},
 		set:   (*decoder).routes,
@@ -136,7 +154,7 @@ func routeFields() []field[Route] {
 			Doc: `A folder of files ("/" at its end) or one file.`},
 			set: path(func(r *Route) *string { return &r.Static }, true)},
 		{Key: Key{Name: "redirect", Type: typeString,
-			Doc: "An absolute URL or a path that clients are sent to."},
+			Doc: "An absolute URL or a path that clients are sent to; {path}, {rest} (of the path, behind the route's), {query}, {host} and {scheme} stand for those of the request."},
 			set: (*decoder).redirect},
 		{Key: Key{Name: "status", Type: typeInteger, Default: `302`,
 			Doc: "The status of a redirect: 301, 302, 303, 307 or 308."},
@@ -155,7 +173,10 @@ func routeFields() []field[Route] {
 	}...)
 	fields = append(fields, programFields()...)
 	fields = append(fields, lift(func(r *Route) *[]Var { return &r.Env }, envFields())...)
+	fields = append(fields, lift(func(r *Route) *Policy { return &r.Policy }, policyFields())...)
+	fields = append(fields, lift(func(r *Route) *Guard { return &r.Guard }, guardFields())...)
 	fields = append(fields, lift(func(r *Route) *Warm { return &r.Warm }, warmFields())...)
+	fields = append(fields, lift(func(r *Route) *Coding { return &r.Coding }, codingFields())...)
 	return append(fields, lift(func(r *Route) *Limits { return &r.Limits }, limitFields())...)
 }
 
@@ -223,6 +244,7 @@ func limitFields() []field[Limits] {
 			Doc: `How long a child that is left over may hold the output once the program has ended; "0s" ends the response at once.`},
 			set: duration(func(l *Limits) *Duration { return &l.Linger })},
 	}
+	fields = append(fields, slowField())
 	return append(fields, sizeFields()...)
 }
 

@@ -11,13 +11,15 @@ import (
 
 // Listen is one address to serve on.
 type Listen struct {
-	// Protocol is "http", "fastcgi" or "scgi".
+	// Protocol is "http", "https", "fastcgi" or "scgi".
 	Protocol string
 	// Network is "tcp" or "unix", and Address what net.Listen takes with it;
 	// port 0 is any free one. With "systemd" Address is the name of sockets that
 	// systemd has passed, "" for all that no other address names. With "fd" it is
 	// the number of an inherited descriptor.
 	Network, Address string
+	// Place is where it is written, zero if it is in no file.
+	Place Place
 
 	text string
 }
@@ -31,7 +33,7 @@ const maxSocketPath = 107
 const expectedListen = `expected "host:port" or "unix:/path"`
 
 // ParseListen reads "host:port", "unix:path", "systemd:", "systemd:NAME" or
-// "fd:N", with "http:", "fastcgi:", "scgi:" or nothing, which is http, in front.
+// "fd:N", with "http:", "https:", "fastcgi:", "scgi:" or nothing, which is http, in front.
 // An empty host is every address of the machine. A relative socket path stays
 // relative.
 func ParseListen(text string) (Listen, error) {
@@ -40,10 +42,10 @@ func ParseListen(text string) (Listen, error) {
 	switch before, after, found := strings.Cut(text, ":"); {
 	case text == "":
 		return Listen{}, bad(expectedListen, "empty address")
-	case found && slices.Contains([]string{"http", "fastcgi", "scgi"}, before):
+	case found && slices.Contains([]string{"http", "https", "fastcgi", "scgi"}, before):
 		l.Protocol, rest = before, after
-	case found && slices.Contains([]string{"https", "fcgi", "uwsgi", "ajp"}, before):
-		return Listen{}, bad(`there are "http", "fastcgi" and "scgi"`, "protocol %s of %s is not supported", quote(before), quote(text))
+	case found && slices.Contains([]string{"fcgi", "uwsgi", "ajp"}, before):
+		return Listen{}, bad(`there are "http", "https", "fastcgi" and "scgi"`, "protocol %s of %s is not supported", quote(before), quote(text))
 	}
 	var err error
 	switch kind, name, _ := strings.Cut(rest, ":"); kind {
@@ -131,6 +133,7 @@ func (d *decoder) listen(c *Config, v value) {
 			d.bad(item, err)
 			continue
 		}
+		l.Place = Place{item.at.line, item.at.column}
 		if l.Network == "unix" {
 			l.Address = d.resolve(l.Address, false)
 			if len(l.Address) > maxSocketPath {

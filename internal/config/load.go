@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // maxFile is the size of the largest file that is read.
@@ -26,7 +27,7 @@ func Load(path string) (*Config, error) {
 		return nil, Errors{unread(path, err)}
 	}
 	d.dir, d.cfg.Dir = dir, dir
-	text, err := readFile(path)
+	text, err := readFile(path, 0)
 	if err != nil {
 		return nil, Errors{unread(path, err)}
 	}
@@ -48,8 +49,10 @@ func Parse(name string, text []byte) (*Config, error) {
 }
 
 func newDecoder(name string) *decoder {
+	cfg := Default()
+	cfg.File = name
 	return &decoder{
-		loading: &loading{cfg: Default(), hosts: map[string]string{}},
+		loading: &loading{cfg: cfg, hosts: map[string]string{}},
 		file:    name,
 		dir:     filepath.Dir(name),
 	}
@@ -70,7 +73,7 @@ func (l *loading) read(name string) {
 		l.errs = append(l.errs, unread(name, err))
 		return
 	}
-	text, err := readFile(name)
+	text, err := readFile(name, syscall.O_NONBLOCK)
 	if err != nil {
 		l.errs = append(l.errs, unread(name, err))
 		return
@@ -99,6 +102,8 @@ func (d *decoder) include(c *Config, v value) {
 // that is no glob must be there.
 func (d *decoder) matches() []string {
 	var names []string
+	seen := seenFiles{main: filepath.Clean(d.file), names: map[fileID]string{}}
+	seen.again(seen.main)
 	for _, item := range d.includes {
 		glob := item.text
 		if !filepath.IsAbs(glob) {
@@ -114,8 +119,8 @@ func (d *decoder) matches() []string {
 			d.fail(item.at, item.path, "file "+quote(item.text)+" does not exist", "")
 		}
 		for _, name := range found {
-			if name == filepath.Clean(d.file) {
-				d.fail(item.at, item.path, quote(item.text)+" matches this file itself", "")
+			if why := seen.again(name); why != "" {
+				d.fail(item.at, item.path, quote(item.text)+" matches "+why, "")
 				continue
 			}
 			names = append(names, name)
@@ -125,6 +130,37 @@ func (d *decoder) matches() []string {
 	return slices.Compact(names)
 }
 
+// seenFiles are the names of files that are read, by what they really are.
+type seenFiles struct {
+	main  string
+	names map[fileID]string
+}
+
+type fileID struct{ dev, ino uint64 }
+
+// again tells whether a file has been seen under another name, and so would be read
+// twice: "" if not. What cannot be looked at is for who reads it.
+func (s *seenFiles) again(name string) string {
+	st, err := os.Stat(name)
+	if err != nil {
+		return ""
+	}
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	if !ok {
+		return ""
+	}
+	id := fileID{uint64(sys.Dev), sys.Ino}
+	switch first, ok := s.names[id]; {
+	case !ok:
+		s.names[id] = name
+	case first == s.main:
+		return "this file itself"
+	case first != name:
+		return quote(first) + " a second time, as " + quote(name)
+	}
+	return ""
+}
+
 // literal returns a glob that matches path alone.
 func literal(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
@@ -132,13 +168,20 @@ func literal(path string) string {
 
 var errTooLarge = errors.New(tooLarge)
 
-// readFile reads no more than a file may have.
-func readFile(name string) ([]byte, error) {
-	f, err := os.Open(name)
+var errIrregular = errors.New("not a regular file")
+
+// readFile reads no more than a file may have. With O_NONBLOCK as the flag it has to be
+// a file proper: whoever opens a FIFO waits for a writer that may never come. The main
+// file is the user's to name, and may be one.
+func readFile(name string, flag int) ([]byte, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|flag, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	if st, err := f.Stat(); flag != 0 && err == nil && !st.IsDir() && !st.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: errIrregular}
+	}
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err == nil && len(text) > maxFile {
 		err = errTooLarge

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"gatehouse/internal/config"
@@ -135,6 +136,51 @@ func TestLoadMissing(t *testing.T) {
 		t.Errorf("got %v, want one that is fs.ErrNotExist", err)
 	}
 	if got, want := text(err), "g.toml: cannot be read: no such file or directory"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// Files that would be read twice, or never end, are told.
+func TestLoadIncludesOddFiles(t *testing.T) {
+	dir := files(t, map[string]string{
+		"g.toml":   "include = ['d/*', 'd/a.toml']\n[[site]]\nhosts = ['x']",
+		"d/a.toml": "[[site]]\nhosts = ['a']",
+		"d/z.toml": "",
+		"d/b.toml": "\xff",
+	})
+	t.Chdir(dir)
+	for name, target := range map[string]string{"d/c.toml": "a.toml", "d/g.toml": "../g.toml", "d/n.toml": "nowhere"} {
+		if err := os.Symlink(target, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := syscall.Mkfifo("d/fifo", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := config.Load("g.toml")
+	want := []string{
+		`d/b.toml:1:1: text is not UTF-8`,
+		`d/fifo: cannot be read: not a regular file`,
+		`d/n.toml: cannot be read: no such file or directory`,
+		`g.toml:1:12: include: "d/*" matches "d/a.toml" a second time, as "d/c.toml"`,
+		`g.toml:1:12: include: "d/*" matches this file itself`,
+	}
+	if got := text(err); got != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", got, strings.Join(want, "\n"))
+	}
+}
+
+// A file that only root can read is told; root can read it.
+func TestLoadUnreadable(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root can read everything")
+	}
+	t.Chdir(files(t, map[string]string{"g.toml": "include = ['d/*']", "d/a": ""}))
+	if err := os.Chmod("d/a", 0); err != nil {
+		t.Fatal(err)
+	}
+	_, err := config.Load("g.toml")
+	if got, want := text(err), "d/a: cannot be read: permission denied"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

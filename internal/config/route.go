@@ -58,6 +58,7 @@ func (d *decoder) handler(r *Route, t value) {
 	}
 	name := found[0].name
 	d.idle(r, t, name)
+	d.checkPolicy(&r.Policy, &r.Guard, t)
 	if t.get("pass_authorization") == nil { // A33
 		r.PassAuthorization = name == "fastcgi" || name == "scgi" || name == "wsgi"
 	}
@@ -81,14 +82,16 @@ func (d *decoder) handler(r *Route, t value) {
 // The handlers, and what stands beside them, for which the keys of a route have
 // something to say. Those that are not here are for all.
 var keysFor = map[string][]string{
-	"status": {"redirect"}, "listing": {"static"}, "root": {"fastcgi"}, "warm": {"cgi"}, "preload": {"cgi"},
+	"status": {"redirect"}, "precompressed": {"static"}, "compress": {"cgi", "fastcgi", "scgi", "wsgi", "static"}, "listing": {"static"}, "root": {"fastcgi"}, "warm": {"cgi"}, "preload": {"cgi"},
 	"processes": {"cgi", wsgiCGI}, "linger": {"cgi", wsgiCGI}, "cpu": {"cgi", wsgiCGI}, "nph": {"cgi"},
 	"finish_anyway": {"cgi", wsgiCGI}, "keep_children": {"cgi", wsgiCGI}, "interim": {"cgi", "fastcgi"},
 	"memory": {"cgi", "wsgi", "a command"}, "kill_grace": {"cgi", "wsgi", "a command"},
+	"sendfile": programs, "sendfile_prefix": programs,
 	"accept_path_info": programs, "pass_authorization": programs, "stdin_timeout": programs,
 	"max_body": programs, "spool_memory": programs, "spool_dir": programs,
 	"output_memory": programs, "output_file": programs,
-	"env": programsAndAuthorizers, "queue": programsAndAuthorizers, "queue_timeout": programsAndAuthorizers,
+	"slow": programs,
+	"env":  programsAndAuthorizers, "queue": programsAndAuthorizers, "queue_timeout": programsAndAuthorizers,
 	"timeout": programsAndAuthorizers, "header_timeout": programsAndAuthorizers, "idle_timeout": programsAndAuthorizers,
 }
 
@@ -102,6 +105,22 @@ const wsgiCGI = `wsgi with mode = "cgi"`
 
 // idle reports the keys that would do nothing in the route.
 func (d *decoder) idle(r *Route, t value, handler string) {
+	has := r.has(handler)
+	for _, e := range t.entries {
+		wants := keysFor[e.name]
+		if len(wants) == 0 || slices.ContainsFunc(wants, func(w string) bool { return slices.Contains(has, w) }) {
+			continue
+		}
+		with := handler
+		if wants[len(wants)-1] == "a command" && (handler == "fastcgi" || handler == "scgi") {
+			with += " to an address"
+		}
+		d.fail(e.at, keyPath(t.path, e.name), "does nothing in a route with "+with, "it is for "+words(wants))
+	}
+}
+
+// has lists what there is in the route that keysFor speaks of.
+func (r *Route) has(handler string) []string {
 	has := []string{handler}
 	for _, b := range []*Backend{r.FastCGI, r.SCGI, r.Authorize} {
 		if b != nil && len(b.Command) > 0 {
@@ -114,17 +133,7 @@ func (d *decoder) idle(r *Route, t value, handler string) {
 	if r.Authorize != nil {
 		has = append(has, "authorize")
 	}
-	for _, e := range t.entries {
-		wants := keysFor[e.name]
-		if len(wants) == 0 || slices.ContainsFunc(wants, func(w string) bool { return slices.Contains(has, w) }) {
-			continue
-		}
-		with := handler
-		if wants[len(wants)-1] == "a command" && (handler == "fastcgi" || handler == "scgi") {
-			with += " to an address"
-		}
-		d.fail(e.at, keyPath(t.path, e.name), "does nothing in a route with "+with, "it is for "+words(wants))
-	}
+	return has
 }
 
 // words joins names with commas and an "and".
@@ -157,6 +166,9 @@ func (d *decoder) filter(r *Route, t value) {
 func (d *decoder) suffix(r *Route, t, v value, handler string) {
 	if p := t.get("path"); d.site.get("root") == nil {
 		d.fail(p.at, keyPath(t.path, "path"), "suffix "+quote(r.Path)+" needs a root", "it matches files of the site's root")
+	}
+	if handler == "redirect" && strings.Contains(v.text, "{rest}") {
+		d.fail(v.at, v.path, "nothing of a path is behind the suffix "+quote(r.Path), "expected {path} in place of {rest}")
 	}
 	if handler == "static" || handler == "wsgi" || handler == "cgi" && r.CGI != "" {
 		d.fail(v.at, v.path, "does not go with the suffix "+quote(r.Path), "expected cgi = true, fastcgi, scgi or a redirect")
@@ -209,7 +221,7 @@ func (d *decoder) redirect(r *Route, v value) {
 	if !d.is(v, stringKind, "") {
 		return
 	}
-	if err := checkTarget(v.text); err != nil {
+	if err := checkTemplate(v.text); err != nil {
 		d.bad(v, err)
 		return
 	}

@@ -19,6 +19,9 @@ func (d *decoder) sites(c *Config, v value) {
 		if t.get("hosts") == nil {
 			d.claim(t, "", "a second site without hosts")
 		}
+		d.checkSite(&s, t)
+		d.checkPolicy(&s.Policy, &s.Guard, t)
+		d.idleLogging(&s.Logging, t)
 		c.Sites = append(c.Sites, s)
 	}
 }

@@ -46,6 +46,15 @@ func Keys() []Key {
 			add(t.name, f.Key)
 		}
 	}
+	for _, f := range pairTable.fields {
+		add(pairTable.name, f.Key)
+	}
+	for _, f := range acmeTable.fields {
+		add(acmeTable.name, f.Key)
+	}
+	for _, f := range basicAuthTable.fields {
+		add(basicAuthTable.name, f.Key)
+	}
 	for _, f := range wsgiTable.fields { // whole, although some are also those of a command
 		f.Key.Tables = []string{wsgiTable.name}
 		keys = append(keys, f.Key)
@@ -89,6 +98,9 @@ func (t *table[T]) names() []string {
 
 // decode reads the table n at path into dst.
 func (t *table[T]) decode(d *decoder, n *node, path string, dst *T) {
+	if path != "" || !d.included { // what an included file has at its top is not the Config's
+		t.locate(n, dst)
+	}
 	for _, inner := range []bool{false, true} {
 		for _, e := range n.entries {
 			f := t.find(e.name)
@@ -124,8 +136,14 @@ func elsewhere(name string) string {
 		return routeTable.where
 	case fastcgiTable.find(name) != nil: // it has every key of the other two
 		return fastcgiTable.where
+	case basicAuthTable.find(name) != nil:
+		return basicAuthTable.where
 	case wsgiTable.find(name) != nil:
 		return wsgiTable.where
+	case acmeTable.find(name) != nil:
+		return acmeTable.where
+	case pairTable.find(name) != nil:
+		return pairTable.where
 	}
 	return ""
 }
