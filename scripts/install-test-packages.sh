@@ -9,9 +9,9 @@ testsuite=lib$( (dpkg-query -W -f='${Depends}' python3 || apt-cache show python3
 [ "$testsuite" != lib-testsuite ] || testsuite=libpython3.11-testsuite
 
 # package, a space, the tests that need it
-wanted='git TestIntegration: git
-gitweb TestIntegration: gitweb
-awstats TestIntegration: awstats
+wanted='git TestIntegration: git; TestRecipes
+gitweb TestIntegration: gitweb; TestRecipes
+awstats TestIntegration: awstats; TestAWStats
 perl TestIntegration: CGI.pm, awstats, gitweb
 libcgi-pm-perl TestIntegration: CGI.pm, gitweb
 python3 TestIntegration: FieldStorage
@@ -20,31 +20,51 @@ libc6-dev the race detector; TestIntegration: all with programs in C
 mawk TestIntegration: awk
 curl TestIntegration: Expect
 util-linux TestIntegration: daemon, grandchildren
-nginx TestIntegration: nginx in front; TestInsteadOfFcgiwrap
-apache2-bin TestIntegration: Apache in front
+nginx TestIntegration: nginx in front; TestNothingLost; TestInsteadOfFcgiwrap; TestRecipes
+apache2-bin TestIntegration: Apache in front; TestRecipes
 lighttpd TestIntegration: lighttpd in front
 haproxy TestIntegration: HAProxy in front
+pebble internal/site: TestACME
+nghttp2-client TestHTTPSClients: h2load
+openssl TestHTTPSClients: openssl s_client
 caddy TestIntegration: Caddy in front
 libfcgi-dev TestResponders, TestAuthorizer, TestFilter, TestWorkersKilled; fastcgi: programs in C
 libfcgi-bin fastcgi: cgi-fcgi
-libfcgi-perl TestResponders: FCGI.pm; TestPlackSuite
+libfcgi-perl TestResponders: FCGI.pm; TestPlackSuite; TestRecipes
 libcgi-fast-perl TestCGIFast
 libplack-perl TestPlackSuite
 libnet-fastcgi-perl fastcgi: an independent codec
-spawn-fcgi TestResponders: connected
+spawn-fcgi TestResponders: connected; TestRecipes
 ruby TestResponders: Ruby
 ruby-fcgi TestResponders: Ruby
-php-cgi TestResponders, TestPHP, TestDokuWiki: spawned
+php-cgi TestResponders, TestPHP, TestDokuWiki: spawned; TestRecipes
 php-fpm TestResponders, TestPHP, TestDokuWiki: connected
 php-xml TestDokuWiki
 dokuwiki TestDokuWiki
+logrotate TestLogrotate
+goaccess TestGoAccess
 uwsgi-core TestUWSGI
-python3-flask TestWSGI: Flask
-python3-django TestWSGI: Django
+uwsgi-plugin-python3 TestComingFrom
+gunicorn TestComingFrom
+libapache2-mod-fcgid TestComingFrom
+systemd TestRecipes: systemd; cmd: TestUnits
+bash cmd/gatehouse TestBashCompletes
+zsh cmd/gatehouse TestZshCompletes
+fish cmd/gatehouse TestFishCompletes
+mandoc cmd/gatehouse TestManPages
+groff-base cmd/gatehouse TestManPagesAreClean
+man-db cmd/gatehouse TestScripts/man
+python3-flask TestWSGI: Flask; TestRecipes
+python3-django TestWSGI: Django; TestRecipes
 python3-httpbin TestWSGI: httpbin
 python3-pyramid TestWSGI: Pyramid
 python3-bottle TestWSGI: Bottle
+chromium internal/admin TestBrowser
+nodejs internal/admin TestBrowser
+prometheus internal/admin TestMetricNames: promtool
 '"$testsuite"' scripts: TestWSGICPython'
+command -v npm >/dev/null || wanted="$wanted
+npm internal/admin TestBrowser" # nodejs from elsewhere has it, and conflicts with the package
 
 missing() {
 	echo "$wanted" | while read -r package tests; do

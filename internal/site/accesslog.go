@@ -1,56 +1,165 @@
 package site
 
 import (
-	"context"
-	"io"
 	"net"
-	"strconv"
-	"strings"
+	"sync"
 	"time"
 
 	"gatehouse/cgi"
-	"gatehouse/process"
+	"gatehouse/internal/config"
 )
 
-// accessLog writes a line of key=value fields for each request that was answered,
-// when that is over, and for each that the listener refused. Values that could be mistaken are quoted.
+// accessLog writes a line for each request that was answered, when that is over, and for
+// each that a listener refused.
 type accessLog struct {
-	lines *lineBuffer // nil: nothing is written
+	file   *logFile
+	format *lineFormat
 }
 
-// newAccessLog makes a log that writes to w, or nothing if that is nil.
-func newAccessLog(w io.Writer) *accessLog {
-	if w == nil {
-		return &accessLog{}
-	}
-	return &accessLog{lines: newLineBuffer(w)}
+// logEntry is what a line tells of.
+type logEntry struct {
+	begun, ended time.Time
+	client       string
+	status       int
+	req          *cgi.Request  // nil: a listener has refused what was to become one
+	resp         *cgi.Response // nil with it
+	account      *cgi.Account  // never nil
+	server       string        // the name of its site where the client named none
 }
 
-// close writes what is left.
-func (l *accessLog) close() {
-	if l != nil && l.lines != nil {
-		l.lines.close()
+// lineFormat makes lines. It has no line end.
+type lineFormat struct {
+	line func(b []byte, e *logEntry) []byte
+	// lost makes a line that tells of lost ones; nil where nobody could read it.
+	lost func(b []byte, now time.Time, lost int) []byte
+}
+
+// formatOf is the format that the configuration names, which was checked when it was read.
+func formatOf(name string) *lineFormat {
+	switch name {
+	case "text":
+		return &lineFormat{line: appendText, lost: lostText}
+	case "json":
+		return &lineFormat{line: appendJSON, lost: lostJSON}
+	case "common":
+		name = `%h %l %u %t "%r" %>s %b`
+	case "combined":
+		name = `%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i"`
+	case "vhost_combined": // of Debian's Apache
+		name = `%v:%p %h %l %u %t "%r" %>s %O "%{Referer}i" "%{User-Agent}i"`
+	}
+	pieces, _ := config.ParseLogFormat(name)
+	return &lineFormat{line: compile(pieces)}
+}
+
+// accessLogs are those of an assembly.
+type accessLogs struct {
+	formats map[string]*lineFormat
+	files   []*logFile
+	top     *siteLog            // of requests that no site answers
+	sites   map[string]*siteLog // by what is logged: most sites have the server's
+	name    string              // of the server
+}
+
+// siteLog is what is logged of a site's requests, and under which name.
+type siteLog struct {
+	access *accessLog // nil: nothing
+	header string     // that has the request's ID, "" for none
+	field  string     // the same as a variable of the request
+}
+
+// siteLog returns that of a configuration.
+func (a *assembly) siteLog(c *config.Logging) *siteLog {
+	ls := &a.accesses
+	key := c.AccessLog + "\x00" + c.AccessLogFormat + "\x00" + c.RequestIDHeader
+	if l := ls.sites[key]; l != nil {
+		return l
+	}
+	l := &siteLog{header: c.RequestIDHeader, field: fieldVariable(c.RequestIDHeader)}
+	if ls.sites == nil {
+		ls.sites, ls.formats = make(map[string]*siteLog), make(map[string]*lineFormat)
+	}
+	ls.sites[key] = l
+	if c.AccessLog == "off" || c.AccessLog == "stderr" && a.options.AccessLog == nil {
+		return l
+	}
+	format := ls.formats[c.AccessLogFormat]
+	if format == nil {
+		format = formatOf(c.AccessLogFormat)
+		ls.formats[c.AccessLogFormat] = format
+	}
+	l.access = &accessLog{format: format}
+	if c.AccessLog == "stderr" {
+		l.access.file = a.logs.use(c.AccessLog, a.options.AccessLog)
+	} else {
+		l.access.file = a.logs.use(c.AccessLog, nil)
+	}
+	ls.files = append(ls.files, l.access.file)
+	l.access.file.tellsLost(format.lost)
+	return l
+}
+
+// tellsLost sets how the file tells of lost lines, unless it is known.
+func (f *logFile) tellsLost(line func([]byte, time.Time, int) []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.lines == nil {
+		f.lines = line
 	}
 }
 
-func (l *accessLog) wrap(next cgi.Responder) cgi.Responder {
-	if l.lines == nil {
-		return next
-	}
-	return cgi.ResponderFunc(func(ctx context.Context, req *cgi.Request) (*cgi.Response, error) {
-		begun := time.Now()
-		resp, err := next.Respond(ctx, req)
-		if err != nil {
-			return nil, err
+// openAccessLogs prepares those of the server and of all sites.
+func (a *assembly) openAccessLogs() {
+	a.accesses.top = a.siteLog(&a.config.Logging)
+	a.accesses.name = a.sites.name()
+	for _, s := range a.sites.all {
+		if s.log = a.siteLog(&s.config.Logging); s.log != a.accesses.top {
+			a.sites.ownLogs = true
 		}
-		resp.OnClose(func() { l.write(begun, req, resp) })
-		return resp, nil
-	})
+	}
 }
 
-// refused tells of what the listener has answered: it never became a request.
-func (l *accessLog) refused(client net.Addr, e *cgi.StrictError) {
-	if l.lines == nil {
+// drop gives them back, side by side: each may have to wait for what takes no line.
+func (ls *accessLogs) drop() {
+	var wg sync.WaitGroup
+	for _, f := range ls.files {
+		wg.Go(f.drop)
+	}
+	wg.Wait()
+}
+
+// logOf is what is logged of a request.
+func (a *assembly) logOf(req *cgi.Request) *siteLog {
+	if !a.sites.ownLogs {
+		return a.accesses.top
+	}
+	host, ok := req.Env.Lookup("SERVER_NAME")
+	if !ok { // it was refused, and is no site's
+		return a.accesses.top
+	}
+	if s := a.sites.find(host); s != nil {
+		return s.log
+	}
+	return a.accesses.top
+}
+
+// write writes the line of a request whose response is over.
+func (l *accessLog) write(begun time.Time, req *cgi.Request, resp *cgi.Response, server string) {
+	e := logEntry{begun: begun, ended: time.Now(), client: req.Env.Get("REMOTE_ADDR"), status: resp.Status, req: req, resp: resp, account: req.Account, server: server}
+	if e.account == nil {
+		e.account = new(cgi.Account)
+	}
+	l.put(&e)
+}
+
+func (l *accessLog) put(e *logEntry) {
+	l.file.end(append(l.format.line(l.file.begin(), e), '\n'), e.ended)
+}
+
+// tellRefused tells of what a listener has answered: it never became a request.
+func (a *assembly) tellRefused(client net.Addr, err *cgi.StrictError) {
+	l := a.accesses.top.access
+	if l == nil {
 		return
 	}
 	ip := client.String()
@@ -58,100 +167,6 @@ func (l *accessLog) refused(client net.Addr, e *cgi.StrictError) {
 		ip = host
 	}
 	now := time.Now()
-	b := append(l.lines.begin(), "time="...)
-	b = now.UTC().AppendFormat(b, timeFormat)
-	b = field(b, "client", ip)
-	b = number(b, "status", int64(e.Status))
-	b = field(b, "failure", cgi.BadRequest.String())
-	b = field(b, "reason", e.Reason)
-	l.lines.end(append(b, '\n'), now)
-}
-
-const timeFormat = "2006-01-02T15:04:05.000Z"
-
-func (l *accessLog) write(begun time.Time, req *cgi.Request, resp *cgi.Response) {
-	now := time.Now()
-	b := append(l.lines.begin(), "time="...)
-	b = now.UTC().AppendFormat(b, timeFormat)
-	b = field(b, "client", req.Env.Get("REMOTE_ADDR"))
-	b = field(b, "method", req.Method())
-	b = field(b, "uri", req.Env.Get("REQUEST_URI"))
-	b = number(b, "status", int64(resp.Status))
-	b = number(b, "bytes", resp.Sent)
-	b = duration(b, "total", now.Sub(begun))
-	if a := req.Account; a != nil {
-		b = appendAccount(b, a)
-	}
-	b = field(b, "request", req.ID)
-	l.lines.end(append(b, '\n'), now)
-}
-
-func appendAccount(b []byte, a *cgi.Account) []byte {
-	b = optional(b, "site", a.Site)
-	b = optional(b, "route", a.Route)
-	b = optional(b, "script", a.Script)
-	if a.Queued > 0 {
-		b = duration(b, "queue", a.Queued)
-	}
-	if a.Pid != 0 {
-		b = number(b, "pid", int64(a.Pid))
-		b = duration(b, "start", a.Spawn)
-		if !strings.HasPrefix(a.How, "warm: ") {
-			b = optional(b, "how", a.How)
-		} else { // by which interpreter, the script says
-			b = field(b, "how", "warm")
-		}
-		if a.FirstByte > 0 {
-			b = duration(b, "first", a.FirstByte)
-		}
-	}
-	if a.HaveExit {
-		b = field(b, "exit", a.Exit.String())
-		b = duration(b, "cpu", a.Exit.User+a.Exit.System)
-		if a.Exit.MaxRSS > 0 {
-			b = number(b, "rss", a.Exit.MaxRSS)
-		}
-	}
-	if a.Failure != nil {
-		b = field(b, "failure", a.Failure.Kind.String())
-		b = field(b, "reason", a.Failure.Reason)
-	}
-	return b
-}
-
-func optional(b []byte, key, value string) []byte {
-	if value == "" {
-		return b
-	}
-	return field(b, key, value)
-}
-
-// field appends a field; a value with anything in it that could end it or forge
-// another is quoted (E64).
-func field(b []byte, key, value string) []byte {
-	b = append(b, ' ')
-	b = append(b, key...)
-	b = append(b, '=')
-	for n := range len(value) {
-		if c := value[n]; c <= ' ' || c >= 0x7f || c == '"' || c == '\\' {
-			return strconv.AppendQuoteToASCII(b, process.Printable(value))
-		}
-	}
-	return append(b, value...)
-}
-
-func number(b []byte, key string, n int64) []byte {
-	b = append(b, ' ')
-	b = append(b, key...)
-	b = append(b, '=')
-	return strconv.AppendInt(b, n, 10)
-}
-
-// duration appends milliseconds with three decimals.
-func duration(b []byte, key string, d time.Duration) []byte {
-	b = append(b, ' ')
-	b = append(b, key...)
-	b = append(b, '=')
-	b = strconv.AppendFloat(b, float64(d.Microseconds())/1000, 'f', 3, 64)
-	return append(b, "ms"...)
+	l.put(&logEntry{begun: now, ended: now, client: ip, status: err.Status, server: a.accesses.name,
+		account: &cgi.Account{Failure: &cgi.Error{Kind: cgi.BadRequest, Reason: err.Reason}}})
 }

@@ -335,11 +335,11 @@ func sleeper(t *testing.T, route, backend string) (dir, proc string) {
 func TestWorkersThatCannotBe(t *testing.T) {
 	dir := tree(t, files{"plain": "text", "app": script("exit 1")})
 	for _, tt := range []struct{ name, backend, want string }{
-		{"not on the PATH", `command = ["no-such-program"]`, `gatehouse.toml:3: route /x/: command: "no-such-program" is not found on the PATH`},
-		{"not there", `command = ["./none"]`, `command: "DIR/none": `},
-		{"not executable", `command = ["./plain"]`, `command: "DIR/plain": not executable`},
-		{"folder", `command = ["./app"], dir = "none"`, `dir: "DIR/none" is no folder`},
-		{"user", `command = ["./app"], user = "no-such-user"`, `user: user: unknown user no-such-user`},
+		{"not on the PATH", `command = ["no-such-program"]`, `gatehouse.toml:5:23: site.route.fastcgi.command: program "no-such-program" is not found (the PATH is `},
+		{"not there", `command = ["./none"]`, `command: program "DIR/none": the file does not exist`},
+		{"not executable", `command = ["./plain"]`, `command: program "DIR/plain": not executable`},
+		{"folder", `command = ["./app"], dir = "none"`, `dir: folder "DIR/none" does not exist`},
+		{"user", `command = ["./app"], user = "no-such-user"`, `user: there is no user "no-such-user"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := site.New(parse(t, dir, "[[site]]\n[[site.route]]\npath = '/x/'\nfastcgi = { "+tt.backend+" }\n"), site.Options{})

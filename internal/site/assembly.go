@@ -23,10 +23,22 @@ type assembly struct {
 	turns   map[string]*turns
 	handler *cgi.Handler
 	outer   cgi.Responder
+	secure  *secure
 	before  *assembly // while it is made: the one that it follows; nil for the first
+
+	faults config.Errors   // what the machine lacks, while it is made
+	spools map[string]bool // the folders for temporary files that have been looked at
+	known  known
+
+	lists     map[*config.Access]*access
+	auths     map[config.BasicAuth]*basicAuth
+	passwords map[string]*passwords // by file
 
 	backends   []*backend
 	byIdentity map[string]*backend
+	tallies    map[place]*tally
+	errorLogs  errorLogs
+	accesses   accessLogs
 	starting   sync.WaitGroup // what startBackends has begun
 
 	// With Host.mu held:
@@ -36,21 +48,26 @@ type assembly struct {
 
 // assemble makes an assembly that follows the current one, and starts nothing.
 func (h *Host) assemble(cfg *config.Config) (*assembly, error) {
-	a := &assembly{Host: h, config: cfg, turns: make(map[string]*turns), byIdentity: make(map[string]*backend), before: h.current}
+	a := &assembly{Host: h, config: cfg, turns: make(map[string]*turns), byIdentity: make(map[string]*backend), tallies: make(map[place]*tally), before: h.current}
 	a.useHelpers()
-	var errs []error
+	a.openErrorLogs()
 	for n := range cfg.Sites {
-		s, err := a.newSite(&cfg.Sites[n])
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		a.sites.add(s)
+		a.sites.add(a.newSite(&cfg.Sites[n]))
+	}
+	if !h.options.Trial {
+		a.useTLS()
+		a.checkServer()
+	}
+	if h.options.also != nil {
+		h.options.also(a)
 	}
 	a.before = nil
-	if err := errors.Join(errs...); err != nil {
-		return nil, errors.Join(err, a.release())
+	if len(a.faults) > 0 {
+		a.checkListen()
+		return nil, errors.Join(a.faults.Sorted(), a.release())
 	}
+	a.spools, a.known = nil, known{}
+	a.openAccessLogs()
 	a.outer = a.wrap(cgi.FollowLocal(&a.sites))
 	a.handler = &cgi.Handler{Responder: a.outer, Server: a.server(cfg.TrustUnix), Refuse: a.refuse}
 	return a, nil
@@ -70,10 +87,10 @@ func (a *assembly) refuse(e *cgi.Error) cgi.Responder {
 	return a.wrap(cgi.ResponderFunc(func(context.Context, *cgi.Request) (*cgi.Response, error) { return nil, e }))
 }
 
-// wrap puts around next what every request passes: the access log, and the pages
-// for errors.
+// wrap puts around next what every request passes: the access log, what counts and ends
+// requests, the header fields that all answers have, and the pages for errors.
 func (a *assembly) wrap(next cgi.Responder) cgi.Responder {
-	return a.access.wrap(&errorPages{next: next, development: a.options.Development})
+	return a.logged(a.traffic.wrap(a.finish(&errorPages{next: ending(next), development: a.options.Development})))
 }
 
 // respondWith has it answer every request by r, in place of its sites.
@@ -177,9 +194,17 @@ func (a *assembly) release() error {
 	if a.warm.users--; a.warm.users == 0 {
 		work = append(work, a.warm.end)
 	}
+	if g := a.secure.fetcher(); g != nil {
+		if g.users--; g.users == 0 {
+			work = append(work, g.end)
+		}
+	}
+	work = append(work, a.secure.stop)
 	a.mu.Unlock()
 	err := sideBySide(work)
 	a.starting.Wait()
+	a.accesses.drop()
+	a.errorLogs.drop()
 	return errors.Join(err, a.sites.close())
 }
 
@@ -187,6 +212,9 @@ func (a *assembly) release() error {
 func (a *assembly) ends() (work []func() error) {
 	for _, b := range a.backends {
 		work = append(work, b.shared.end)
+	}
+	if g := a.secure.fetcher(); g != nil {
+		work = append(work, g.end)
 	}
 	return append(work, a.warm.end)
 }

@@ -2,17 +2,18 @@ package site
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gatehouse/cgi"
@@ -37,8 +38,9 @@ type backend struct {
 	shim    string             // a file of the shim's in a folder of its own; "" for none
 
 	shared
+	at       place
 	identity string // what all of it is made of: one of the same identity does the same
-	started  bool   // with Host.reloading held
+	started  atomic.Bool
 }
 
 // identify says what an application is made of, wherever in a file that is written: a
@@ -50,19 +52,29 @@ func identify(r *route, kind string, c *config.Backend, app any) string {
 	}
 	whole := *c
 	whole.Line = 0
-	text, err := json.Marshal([]any{kind, r.site.name, r.config.Path, whole, app, r.config.Limits, r.config.Env, r.config.Interim, r.config.PassAuthorization})
+	limits := r.config.Limits
+	limits.Slow = 0 // is nothing of the application's
+	text, err := json.Marshal([]any{kind, r.site.name, r.config.Path, whole, app, limits, r.config.Env, r.config.Interim, r.config.PassAuthorization})
 	if err != nil { // there is nothing in it that JSON does not know
 		return ""
 	}
-	return string(text)
+	sum := sha256.Sum256(text) // thousands of sites keep one each
+	return string(sum[:])
 }
 
 // newBackend prepares an application for a route, and starts nothing.
 func (a *assembly) newBackend(r *route, c *config.Backend, protocol, identity string) (*backend, error) {
+	var run command
+	if len(c.Command) > 0 && c.Missing == "" {
+		var err error
+		if run, err = a.lookUp(c); err != nil {
+			return nil, err
+		}
+	}
 	if b := a.kept(identity); b != nil {
 		return b, nil
 	}
-	b := &backend{config: c, name: "route " + r.config.Path, identity: identity}
+	b := &backend{config: c, name: "route " + r.config.Path, at: r.tally.place, identity: identity}
 	b.shared.end = sync.OnceValue(b.stop)
 	if c.Missing != "" {
 		b.ask = cgi.ResponderFunc(func(context.Context, *cgi.Request) (*cgi.Response, error) {
@@ -71,9 +83,7 @@ func (a *assembly) newBackend(r *route, c *config.Backend, protocol, identity st
 		return b, nil
 	}
 	if len(c.Command) > 0 {
-		if err := a.openWorkers(b, &r.config.Limits); err != nil {
-			return nil, err
-		}
+		a.openWorkers(b, run, &r.config.Limits)
 	}
 	if protocol == "scgi" {
 		b.ask = a.scgiTransport(b, r)
@@ -88,13 +98,9 @@ func (a *assembly) newBackend(r *route, c *config.Backend, protocol, identity st
 // newAuthorizer prepares the authorizer of a route (B42). It gets Authorization,
 // without which there would be little to decide.
 func (a *assembly) newAuthorizer(r *route) (*backend, error) {
-	identity := identify(r, "authorizer", r.config.Authorize, nil)
-	if b := a.kept(identity); b != nil {
-		return b, nil
-	}
-	b, err := a.newBackend(r, r.config.Authorize, "fastcgi", identity)
-	if err != nil {
-		return nil, err
+	b, err := a.newBackend(r, r.config.Authorize, "fastcgi", identify(r, "authorizer", r.config.Authorize, nil))
+	if err != nil || a.before != nil && a.before.byIdentity[b.identity] == b { // one that is kept has all of it
+		return b, err
 	}
 	b.name = "authorizer of " + b.name
 	if b.fastcgi == nil {
@@ -176,22 +182,12 @@ func (r *route) openForFilter(name string) (*os.File, error) {
 }
 
 // openWorkers prepares the processes of a command.
-func (a *assembly) openWorkers(b *backend, l *config.Limits) error {
+func (a *assembly) openWorkers(b *backend, run command, l *config.Limits) {
 	c := b.config
-	var err error
-	if b.program, err = findProgram("command", c.Command[0]); err != nil {
-		return err
-	}
-	if err := checkDir(c.Dir); err != nil {
-		return err
-	}
-	home, who, err := lookUpUser(c.User)
-	if err != nil {
-		return err
-	}
+	b.program = run.program
 	command := process.Command{
-		Path: b.program, Args: c.Command, Env: a.workerEnv(b, home).Strings(), Dir: c.Dir,
-		Limits: process.Limits{Memory: int64(l.Memory)}, Grace: atOnce(l.KillGrace), User: who,
+		Path: b.program, Args: c.Command, Env: a.workerEnv(b, run.home).Strings(), Dir: c.Dir,
+		Limits: process.Limits{Memory: int64(l.Memory)}, Grace: atOnce(l.KillGrace), User: run.who,
 	}
 	b.workers = &process.Workers{
 		Command: command, Spawner: a.spawner, Name: b.name, Log: a.log,
@@ -199,36 +195,6 @@ func (a *assembly) openWorkers(b *backend, l *config.Limits) error {
 		Concurrency: c.Concurrency, MaxRequests: c.MaxRequests, MaxMemory: int64(c.MaxMemory),
 		StartTimeout: time.Duration(c.StartTimeout),
 	}
-	return nil
-}
-
-// checkDir says what is wrong with the folder that processes are to start in; "" is none.
-func checkDir(dir string) error {
-	if st, err := os.Stat(dir); dir != "" && (err != nil || !st.IsDir()) {
-		return fmt.Errorf("dir: %q is no folder", dir)
-	}
-	return nil
-}
-
-// findProgram returns where a program is, by its path or on the PATH. An error begins
-// with the key that names it.
-func findProgram(key, name string) (string, error) {
-	path := name
-	if !strings.Contains(name, "/") {
-		found, err := exec.LookPath(name)
-		if err != nil {
-			return "", fmt.Errorf("%s: %q is not found on the PATH, %s", key, name, os.Getenv("PATH"))
-		}
-		path = found
-	}
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return "", err
-	}
-	if wrong := process.Check(path); wrong != nil {
-		return "", fmt.Errorf("%s: %q: %s", key, path, wrong.Reason)
-	}
-	return path, nil
 }
 
 // workerEnv is the environment that a command's processes start with (A26). The
@@ -255,30 +221,30 @@ func lookUpUser(name string) (home string, who *process.User, err error) {
 		u, err = user.LookupId(name)
 	}
 	if err != nil {
-		return "", nil, fmt.Errorf("user: %w", err)
+		return "", nil, &lack{reason: fmt.Sprintf("there is no user %q", name), cause: err}
 	}
 	uid, err := strconv.ParseUint(u.Uid, 10, 32)
 	if err != nil {
-		return "", nil, fmt.Errorf("user: %w", err)
+		return "", nil, err
 	}
 	gid, err := strconv.ParseUint(u.Gid, 10, 32)
 	if err != nil {
-		return "", nil, fmt.Errorf("user: %w", err)
+		return "", nil, err
 	}
 	who = &process.User{UID: uint32(uid), GID: uint32(gid)}
 	ids, err := u.GroupIds()
 	if err != nil {
-		return "", nil, fmt.Errorf("user: %w", err)
+		return "", nil, err
 	}
 	for _, id := range ids {
 		n, err := strconv.ParseUint(id, 10, 32)
 		if err != nil {
-			return "", nil, fmt.Errorf("user: group %q: %w", id, err)
+			return "", nil, fmt.Errorf("group %q: %w", id, err)
 		}
 		who.Groups = append(who.Groups, uint32(n))
 	}
 	if int(uid) != os.Geteuid() && os.Geteuid() != 0 {
-		return "", nil, fmt.Errorf("user: only root can run processes as %q", name)
+		return "", nil, &lack{reason: fmt.Sprintf("only root can run processes as %q", name)}
 	}
 	return u.HomeDir, who, nil
 }
@@ -287,14 +253,18 @@ func lookUpUser(name string) (home string, who *process.User, err error) {
 // addresses of names, checks of health. What fails is tried again by the requests, which
 // then say so. Names are not waited for: a resolver may take its time.
 func (a *assembly) startBackends() {
+	a.secure.start()
 	for _, b := range a.backends {
-		if b.started {
+		if b.started.Swap(true) {
 			continue
 		}
-		b.started = true
 		if b.workers != nil {
-			if err := b.workers.Start(); err != nil {
-				a.log.Error("workers cannot be started", "app", b.name, "error", err)
+			// Where none is kept ready the first request does it: thousands of sites
+			// would have a goroutine and a folder each for nothing.
+			if b.config.MinWorkers > 0 {
+				if err := b.workers.Start(); err != nil {
+					a.log.Error("workers cannot be started", "app", b.name, "error", err)
+				}
 			}
 			if b.watch != nil {
 				b.watch.start()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
-	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -27,15 +26,18 @@ type Found struct {
 	IsScript bool
 	File     string // its path in the file system
 
-	static *static
-	rel    string // of a file: its path beneath the static's root
-	site   *site
+	static   *static
+	rel      string // of a file: its path beneath the static's root
+	site     *site
+	template bool   // Redirect has placeholders, which expand replaces
+	rest     string // for them: what of the path follows that of the route
+	from     *terms // of the path that was asked for, when the fallback answers
 }
 
 // RouteName is the pattern of the route, "(files)" for the site's root.
 func (f *Found) RouteName() string {
 	if f.Route == nil {
-		return "(files)"
+		return filesRoute
 	}
 	return f.Route.config.Path
 }
@@ -69,7 +71,10 @@ func (s *site) Find(urlPath, query string) (*Found, error) {
 	if errors.As(err, &e) && e.Kind == cgi.NotFound && s.config.Fallback != "" && urlPath != s.config.Fallback {
 		// A missing script stays missing, and what is guarded stays behind its guard.
 		if r, _ := s.routes.find(urlPath); r == nil || r.program == nil && r.authorizer == nil {
-			return s.find(s.config.Fallback, query)
+			if f, err = s.find(s.config.Fallback, query); err == nil {
+				f.from = s.termsOf(urlPath)
+			}
+			return f, err
 		}
 	}
 	return f, err
@@ -83,8 +88,7 @@ func (s *site) find(urlPath, query string) (*Found, error) {
 	case r == nil:
 		return s.findFile(f, s.static, "/", urlPath[1:], query)
 	case r.config.Redirect != "":
-		f.Redirect, f.Status = r.config.Redirect, r.config.RedirectStatus
-		return f, nil
+		return f.redirect(rest), nil
 	case r.static != nil && !strings.HasSuffix(r.config.Static, "/"): // a single file
 		if rest != "" {
 			return nil, notFound(urlPath)
@@ -228,8 +232,7 @@ func (s *site) findFile(f *Found, st *static, matched, rest, query string) (*Fou
 	}
 	if r := s.routes.bySuffix(path.Base(file)); r != nil && !st.plain {
 		if f.Route = r; r.config.Redirect != "" {
-			f.Redirect, f.Status = r.config.Redirect, r.config.RedirectStatus
-			return f, nil
+			return f.redirect(""), nil
 		}
 		return f.script(filepath.Join(s.config.Root, file), matched+file, info)
 	}
@@ -237,6 +240,14 @@ func (s *site) findFile(f *Found, st *static, matched, rest, query string) (*Fou
 		return nil, notFound(matched + rest)
 	}
 	return f.file(st, file)
+}
+
+// redirect is where the route leads; rest is what of the path is behind its own.
+func (f *Found) redirect(rest string) *Found {
+	c := f.Route.config
+	f.Redirect, f.Status, f.rest = c.Redirect, c.RedirectStatus, strings.TrimLeft(rest, "/")
+	f.template = strings.Contains(c.Redirect, "{")
+	return f
 }
 
 func (f *Found) file(st *static, rel string) (*Found, error) {
@@ -269,7 +280,7 @@ func hidden(rel string) bool {
 }
 
 // index finds the index of a folder. The name it returns has no leading slash.
-func (s *site) index(root *os.Root, dir string) (string, bool) {
+func (s *site) index(root *folder, dir string) (string, bool) {
 	for _, name := range s.config.Index {
 		file := path.Join(dir, name)
 		if st, err := root.Stat(file); err == nil && st.Mode().IsRegular() {
@@ -282,7 +293,7 @@ func (s *site) index(root *os.Root, dir string) (string, bool) {
 // walk follows rel beneath root, segment by segment, to the first thing that is
 // not a folder (A41). What remains of rel is info, with its slash. A symbolic link
 // is followed as long as it stays beneath root.
-func walk(root *os.Root, rel string) (file, info string, st fs.FileInfo, err error) {
+func walk(root *folder, rel string) (file, info string, st fs.FileInfo, err error) {
 	rel = strings.TrimPrefix(rel, "/")
 	whole := strings.TrimSuffix(rel, "/")
 	if whole == "" {
@@ -321,7 +332,7 @@ func checkKind(st fs.FileInfo) error {
 }
 
 // walkError says what it means that the walk failed.
-func (s *site) walkError(err error, root *os.Root, urlPath string) error {
+func (s *site) walkError(err error, root *folder, urlPath string) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return notFound(urlPath)

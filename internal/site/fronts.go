@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,8 +27,9 @@ type server interface {
 // configurations: one that does not name a listener any more has it closed.
 type fronts struct {
 	host    *Host
-	places  places
+	places  *places
 	http    *http.Server
+	inside  *insideListener
 	failed  chan error // of a listener that has not been closed
 	serving sync.WaitGroup
 
@@ -39,12 +41,16 @@ type fronts struct {
 type front struct {
 	opened
 	server  server
+	door    net.Listener                // ln with all that stands in front of the server
+	bounded *bounded                    // what in it bounds the connections
 	gateway atomic.Pointer[cgi.Gateway] // of the configuration in force; HTTP has no need of it
 	closing atomic.Bool
+	over    atomic.Bool // nothing is accepted any more
 }
 
 func newFronts(h *Host, base context.Context) *fronts {
-	f := &fronts{host: h, places: make(places, h.current.config.Connections), failed: make(chan error, 1)}
+	f := &fronts{host: h, places: newPlaces(h.most(h.current.config.Connections)), failed: make(chan error, 1)}
+	f.inside = newInsideListener()
 	f.http = &http.Server{ // E30, E31
 		Handler:           h,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -52,8 +58,16 @@ func newFronts(h *Host, base context.Context) *fronts {
 		MaxHeaderBytes:    48 << 10, // the strict listener's limits are tighter
 		ErrorLog:          slog.NewLogLogger(h.log.Handler(), slog.LevelWarn),
 		ConnState:         f.places.connState,
-		BaseContext:       func(net.Listener) context.Context { return base },
+		ConnContext:       cgi.CountRequests,
+		BaseContext: func(ln net.Listener) context.Context {
+			if ln == f.inside {
+				return context.WithValue(base, insideKey{}, true)
+			}
+			return base
+		},
 	}
+	speakHTTP2(f.http)
+	f.serving.Go(func() { _ = f.http.Serve(f.inside) }) // until the server is shut down
 	return f
 }
 
@@ -61,8 +75,9 @@ func newFronts(h *Host, base context.Context) *fronts {
 func (f *fronts) add(o opened, a *assembly) {
 	one := &front{opened: o}
 	one.use(a)
-	most := cap(f.places)
-	ln := f.places.counted(o.ln)
+	most := f.places.size()
+	one.bounded = f.places.counted(o.ln)
+	one.door = one.bounded
 	switch h := f.host; o.Protocol {
 	case "fastcgi":
 		one.server = &fastcgi.Server{Gateway: one, Log: h.log, MaxConns: most, MaxReqs: most, Stderr: h.toFront}
@@ -70,14 +85,16 @@ func (f *fronts) add(o opened, a *assembly) {
 		one.server = &scgi.Server{Gateway: one, Log: h.log, MaxConns: most}
 	default:
 		one.server = f.http
-		ln = cgi.StrictListener(f.places.bound(o.ln), cgi.StrictLimits{Refused: h.access.refused})
+		one.bounded = f.places.bound(o.ln)
+		one.door = f.speaksHTTP(one.bounded, o.Protocol)
 	}
-	one.ln = ln
 	f.mu.Lock()
 	f.all = append(f.all, one)
 	f.mu.Unlock()
 	f.serving.Go(func() {
-		if err := one.server.Serve(ln); !one.closing.Load() {
+		err := one.server.Serve(one.door)
+		one.over.Store(true)
+		if !one.closing.Load() {
 			select {
 			case f.failed <- err:
 			default:
@@ -93,6 +110,7 @@ func (o *front) Serve(ctx context.Context, in *cgi.Incoming) (status int, whole 
 
 // use has all requests from now on answered by the assembly.
 func (f *fronts) use(a *assembly) {
+	f.places.resize(a.most(a.config.Connections))
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, o := range f.all {
@@ -107,49 +125,101 @@ func (o *front) use(a *assembly) {
 
 // has reports whether there is a listener for an address.
 func (f *fronts) has(l config.Listen) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, o := range f.all {
-		if sameAddress(o.Listen, l) && o.Protocol == l.Protocol {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(f.list(), func(o *front) bool {
+		return o.Network == l.Network && o.Address == l.Address
+	})
 }
 
-func sameAddress(a, b config.Listen) bool { return a.Network == b.Network && a.Address == b.Address }
+// close takes no more connections; those that are open go on.
+func (o *front) close() {
+	o.closing.Store(true)
+	_ = o.door.Close()
+}
 
-// keep closes the listeners that the configuration does not name. Their connections end
-// with the requests on them; those of HTTP go on.
-func (f *fronts) keep(list []config.Listen) {
+// list is what there is now.
+func (f *fronts) list() []*front {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.all)
+}
+
+// retire closes listeners. The connections that they have accepted end with the requests
+// on them; those of HTTP go on.
+func (f *fronts) retire(those []*front) {
+	gone := make(map[*front]bool)
+	for _, o := range those {
+		gone[o] = true
+		o.close()
+		if o.server != f.http {
+			f.serving.Go(func() { f.drain(o) })
+		}
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var kept []*front
 	for _, o := range f.all {
-		named := false
-		for _, l := range list {
-			named = named || sameAddress(o.Listen, l) && o.Protocol == l.Protocol
-		}
-		if named {
+		if !gone[o] {
 			kept = append(kept, o)
-			continue
-		}
-		o.closing.Store(true)
-		_ = o.ln.Close()
-		if o.server != f.http {
-			f.serving.Go(func() { f.drain(o.server) })
 		}
 	}
 	f.all = kept
 }
 
-// drain ends a server of its own whose listener is closed.
-func (f *fronts) drain(s server) {
+// drain ends a server of its own whose listener is closed. The connections that were
+// accepted have their requests answered first, however late these come.
+func (f *fronts) drain(o *front) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(f.host.Config().ShutdownTimeout))
 	defer cancel()
-	if s.Shutdown(ctx) != nil {
-		_ = s.Close()
+	_ = until(ctx, func() bool {
+		closeIdle(o.server)
+		return o.over.Load() && o.bounded.open.Load() == 0
+	})
+	if o.server.Shutdown(ctx) != nil {
+		_ = o.server.Close()
 	}
+}
+
+// leastIdle is how long a FastCGI connection has brought nothing when it is closed because
+// its listener is: that protocol has no word for it, and what is on its way then is lost.
+const leastIdle = 250 * time.Millisecond
+
+func closeIdle(s server) {
+	if s, ok := s.(*fastcgi.Server); ok {
+		s.CloseIdle(leastIdle)
+	}
+}
+
+// yield closes all listeners, whose sockets another process has as well, and waits until
+// the connections have ended: those of HTTP each with its next response, or when it has
+// been idle for as long as it may. To close one that is idle would lose a request that is
+// on its way.
+func (f *fronts) yield(ctx context.Context) {
+	all := f.list()
+	for _, o := range all {
+		o.close()
+	}
+	_ = until(ctx, func() bool {
+		accepts := false
+		for _, o := range all {
+			closeIdle(o.server)
+			accepts = accepts || !o.over.Load()
+		}
+		return !accepts && f.places.taken() == 0
+	})
+}
+
+// until waits until done reports true, or ctx is done, whose error it returns then.
+func until(ctx context.Context, done func() bool) error {
+	for pause := time.Millisecond; !done(); pause = min(2*pause, 50*time.Millisecond) {
+		t := time.NewTimer(pause)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // listening tells what there is.
@@ -164,10 +234,8 @@ func (f *fronts) listening() (list []Listening) {
 
 // servers are all that there are, each once.
 func (f *fronts) servers() []server {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	all := []server{f.http}
-	for _, o := range f.all {
+	for _, o := range f.list() {
 		o.closing.Store(true)
 		if o.server != f.http {
 			all = append(all, o.server)

@@ -41,7 +41,7 @@ func newLimiter(next cgi.Responder, what, key string, t *turns) *limiter {
 }
 
 func (l *limiter) Respond(ctx context.Context, req *cgi.Request) (*cgi.Response, error) {
-	queued, err := l.acquire(ctx)
+	queued, err := l.acquire(ctx, req.Progress())
 	if req.Account != nil {
 		req.Account.Queued = queued
 	}
@@ -58,7 +58,7 @@ func (l *limiter) Respond(ctx context.Context, req *cgi.Request) (*cgi.Response,
 }
 
 // acquire waits for a turn and says for how long it has.
-func (l *limiter) acquire(ctx context.Context) (time.Duration, error) {
+func (l *limiter) acquire(ctx context.Context, p *cgi.Progress) (time.Duration, error) {
 	select {
 	case l.slots <- struct{}{}:
 		return 0, nil
@@ -70,6 +70,7 @@ func (l *limiter) acquire(ctx context.Context) (time.Duration, error) {
 		return 0, l.busy(fmt.Sprintf("%d run and %d wait (%s, queue)", cap(l.slots), l.queue, l.key))
 	}
 	defer l.waiting.Add(-1)
+	p.Now(cgi.Queued)
 	var late <-chan time.Time
 	if l.timeout > 0 {
 		t := time.NewTimer(l.timeout)

@@ -31,54 +31,93 @@ type Listening struct {
 
 // opened is a listener, and what it is for.
 type opened struct {
-	ln net.Listener
+	ln  net.Listener
+	key string // see wanted
 	Listening
 }
 
-// listen opens every address of the configuration that is not open already, or none.
-func (a *assembly) listen(have func(config.Listen) bool) (all []opened, err error) {
-	defer func() {
-		if err != nil {
-			for _, o := range all {
-				_ = o.ln.Close()
-			}
-		}
-	}()
-	for _, l := range a.config.Listen {
-		if have(l) {
-			continue
-		}
-		listeners, err := a.open(l)
-		for _, ln := range listeners {
-			all = append(all, opened{ln: ln, Listening: Listening{Listen: l, Addr: ln.Addr()}})
-		}
-		if err != nil {
-			return all, fmt.Errorf("cannot listen on %s: %w", l, err)
-		}
-	}
-	return all, nil
+// wanted is a socket that a configuration names: systemd may have passed several under
+// one name. Two configurations mean the same socket when key is the same.
+type wanted struct {
+	config.Listen
+	key string
+	fd  int // where the socket is inherited
 }
 
-// open returns the listeners of one address: systemd may have passed several under
-// one name. They are the caller's to close, also beside an error.
-func (a *assembly) open(l config.Listen) ([]net.Listener, error) {
-	var ln net.Listener
-	var err error
-	switch l.Network {
-	case "systemd":
-		return a.passed(l.Address)
-	case "fd":
-		fd, _ := strconv.Atoi(l.Address) // config has seen to that
-		ln, err = inherit(fd)
-	case "unix":
-		ln, err = a.listenUnix(l.Address)
-	default:
-		ln, err = net.Listen(l.Network, l.Address)
+// wanted are all sockets of the configuration.
+func (a *assembly) wanted() (all []wanted, err error) {
+	var refused config.Errors
+	for _, l := range a.config.Listen {
+		switch l.Network {
+		case "systemd":
+			fds, err := a.passed(l.Address)
+			if err != nil {
+				refused = append(refused, a.listenLack(l, err))
+			}
+			for _, fd := range fds {
+				all = append(all, wanted{l, "systemd " + strconv.Itoa(fd), fd})
+			}
+		case "fd":
+			fd, _ := strconv.Atoi(l.Address) // config has seen to that
+			all = append(all, wanted{l, "fd " + l.Address, fd})
+		default:
+			all = append(all, wanted{l, l.Network + " " + l.Address, -1})
+		}
 	}
+	return all, refused.Sorted()
+}
+
+// openAll opens every socket of the configuration, or none.
+func (a *assembly) openAll() ([]opened, error) {
+	all, err := a.wanted()
 	if err != nil {
 		return nil, err
 	}
-	return []net.Listener{ln}, nil
+	return a.listen(all)
+}
+
+// listen opens those sockets, or none.
+func (a *assembly) listen(all []wanted) (listeners []opened, err error) {
+	var refused config.Errors
+	for _, w := range all {
+		ln, err := a.open(w)
+		if err != nil {
+			refused = append(refused, a.listenLack(w.Listen, err))
+			continue
+		}
+		listeners = append(listeners, opened{ln, w.key, Listening{Listen: w.Listen, Addr: ln.Addr()}})
+	}
+	if err := refused.Sorted(); err != nil {
+		closeAll(listeners)
+		return nil, err
+	}
+	return listeners, nil
+}
+
+func closeAll(listeners []opened) {
+	for _, o := range listeners {
+		_ = o.ln.Close()
+	}
+}
+
+// open opens one socket. A process that this one takes over from may have passed it.
+func (a *assembly) open(w wanted) (net.Listener, error) {
+	if ln, err := TakeListener(w.key); ln != nil || err != nil {
+		if err == nil && w.Network == "unix" {
+			err = a.handOver(w.Address)
+		}
+		if err != nil && ln != nil {
+			_ = ln.Close()
+		}
+		return ln, err
+	}
+	switch w.Network {
+	case "systemd", "fd":
+		return inherit(w.fd)
+	case "unix":
+		return a.listenUnix(w.Address)
+	}
+	return net.Listen(w.Network, w.Address)
 }
 
 // believes reports whether a web server at the other end of such a listener may say
@@ -193,7 +232,7 @@ func lookupID(name, key string, find func(string) (string, error)) (int, error) 
 	}
 	text, err := find(name)
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", key, err)
+		return 0, nobody(key, name, err)
 	}
 	return strconv.Atoi(text)
 }
@@ -231,13 +270,16 @@ func inherit(fd int) (net.Listener, error) {
 	return net.FileListener(f)
 }
 
-// fromSystemd holds what systemd has passed to this process (sd_listen_fds(3)). It is
-// asked for once, since the variables that tell of it are then removed.
-var fromSystemd = sync.OnceValue(func() []*os.File { return activation.Files(true) })
+// fromSystemd holds what systemd has passed to this process (sd_listen_fds(3)), or to the
+// one that it takes over from. It is asked for once, since the variables that tell of it
+// are then removed.
+var fromSystemd = sync.OnceValue(func() []*os.File {
+	return append(activation.Files(true), takeSystemd()...)
+})
 
-// passed returns listeners on the sockets that systemd has passed under a name, or, for
-// "", on those that no other address of the configuration names.
-func (a *assembly) passed(name string) (all []net.Listener, err error) {
+// passed are the sockets that systemd has passed under a name, or, for "", those that no
+// other address of the configuration names.
+func (a *assembly) passed(name string) (fds []int, err error) {
 	named := make(map[string]bool)
 	for _, l := range a.config.Listen {
 		if l.Network == "systemd" && l.Address != "" {
@@ -250,15 +292,11 @@ func (a *assembly) passed(name string) (all []net.Listener, err error) {
 		if name == "" && named[f.Name()] || name != "" && name != f.Name() {
 			continue
 		}
-		ln, err := inherit(int(f.Fd()))
-		if err != nil {
-			return all, fmt.Errorf("%s: %w", f.Name(), err)
-		}
-		all = append(all, ln)
+		fds = append(fds, int(f.Fd()))
 	}
 	switch {
-	case len(all) > 0:
-		return all, nil
+	case len(fds) > 0:
+		return fds, nil
 	case len(names) == 0:
 		return nil, errors.New("systemd has passed no sockets (LISTEN_PID and LISTEN_FDS, see sd_listen_fds(3))")
 	case name == "":

@@ -138,7 +138,7 @@ func TestSocketPermissions(t *testing.T) {
 		}
 	}
 	if err := tryToServe(t, frontTree(t), "listen = ['unix:DIR/s']\nlisten_group = 'no-such-group'"+frontSite); err == nil ||
-		!strings.Contains(err.Error(), "listen_group: group: unknown group no-such-group") {
+		!strings.Contains(err.Error(), `listen_group: there is no group "no-such-group"`) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -190,7 +190,7 @@ func TestInheritedSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer null.Close()
-	want := fmt.Sprintf("cannot listen on fd:%d: descriptor %d is no listening socket", null.Fd(), null.Fd())
+	want := fmt.Sprintf(dir+"/gatehouse.toml:1:11: listen: cannot listen on fd:%d: descriptor %d is no listening socket", null.Fd(), null.Fd())
 	if err := tryToServe(t, dir, fmt.Sprintf("listen = ['fd:%d']", null.Fd())+frontSite); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

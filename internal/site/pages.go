@@ -20,8 +20,8 @@ var pageFiles embed.FS
 // pages are rendered by html/template: every byte of a script's is escaped.
 var pages = template.Must(template.ParseFS(pageFiles, "pages/*.html"))
 
-// errorPages is a Responder that turns errors into pages: for visitors the status
-// and the request's ID, in development everything that is known.
+// errorPages is a Responder that turns errors into pages: for visitors the site's, or
+// the status and the request's ID, in development everything that is known.
 type errorPages struct {
 	next        cgi.Responder
 	development bool
@@ -36,7 +36,18 @@ func (p *errorPages) Respond(ctx context.Context, req *cgi.Request) (*cgi.Respon
 	if req.Account != nil {
 		req.Account.Failure = e
 	}
-	resp = cgi.ErrorResponse(e, "text/html; charset=utf-8", p.render(req, e))
+	own := cgi.ErrorResponse(e, "text/html; charset=utf-8", p.render(req, e))
+	if resp = own; !p.development {
+		if page := sitePage(ctx, req, e); page != nil {
+			resp = page
+			if again := own.Header.Get("Retry-After"); again != "" {
+				resp.Header.Set("Retry-After", again)
+			}
+		}
+	}
+	for _, f := range fieldsOf(err) {
+		resp.Header.Set(f.Name, f.Value)
+	}
 	if p.development { // the page shows what scripts print: nothing in it may run
 		resp.Header.Add("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -21,26 +22,28 @@ import (
 type routes struct {
 	exact  map[string]*route // "/x"
 	prefix map[string]*route // "/x/"
-	suffix []*route          // "*.cgi", longest first
+	suffix map[string]*route // "*.cgi", by what follows the "*"
 	all    []*route
 }
 
 func (rs *routes) add(r *route) {
-	if rs.exact == nil {
-		rs.exact, rs.prefix = make(map[string]*route), make(map[string]*route)
+	into := func(m *map[string]*route) { // of most sites one of the two stays empty
+		if *m == nil {
+			*m = make(map[string]*route)
+		}
+		(*m)[r.config.Path] = r
 	}
 	rs.all = append(rs.all, r)
 	switch r.config.Kind {
 	case config.Exact:
-		rs.exact[r.config.Path] = r
+		into(&rs.exact)
 	case config.Prefix:
-		rs.prefix[r.config.Path] = r
+		into(&rs.prefix)
 	case config.Suffix:
-		n := 0
-		for n < len(rs.suffix) && len(rs.suffix[n].config.Path) >= len(r.config.Path) {
-			n++
+		if rs.suffix == nil {
+			rs.suffix = make(map[string]*route)
 		}
-		rs.suffix = append(rs.suffix[:n], append([]*route{r}, rs.suffix[n:]...)...)
+		rs.suffix[r.config.Path[1:]] = r
 	}
 }
 
@@ -65,12 +68,17 @@ func (rs *routes) find(path string) (r *route, matched string) {
 	return nil, ""
 }
 
-// bySuffix returns the route for a file's name. Bytes are compared as they are
-// (A43).
+// bySuffix returns the route for a file's name, of several that for the longest end of
+// it. Bytes are compared as they are (A43).
 func (rs *routes) bySuffix(name string) *route {
-	for _, r := range rs.suffix {
-		if strings.HasSuffix(name, r.config.Path[1:]) {
-			return r
+	if len(rs.suffix) == 0 {
+		return nil
+	}
+	for n := range len(name) {
+		if name[n] == '.' {
+			if r := rs.suffix[name[n:]]; r != nil {
+				return r
+			}
 		}
 	}
 	return nil
@@ -85,17 +93,24 @@ type route struct {
 	program    cgi.Responder // runs SCRIPT_FILENAME or asks the application, with the route's limits around it
 	limiter    *limiter      // of programs
 	authorizer *backend      // asked first; nil for none
-	root       *os.Root      // of a folder of scripts or files; nil for a single one
+	root       *folder       // of a folder of scripts or files; nil for a single one
 	dir        string        // its path
 	static     *static
+	tally      *tally
+	slow       *slowWatch   // of a limit, and slowLog is told; nil without one
+	slowLog    *slog.Logger // nil: nobody is
+	terms      terms
 }
 
 func (a *assembly) newRoute(s *site, c *config.Route) (*route, error) {
-	r := &route{config: c, site: s}
+	r := &route{config: c, site: s, tally: a.tallyOf(s.name, c.Path)}
+	if c.Limits.Slow > 0 {
+		r.slow, r.slowLog = &a.slow, a.errorLogs.late
+	}
 	var err error
 	switch {
 	case c.Static != "":
-		err = r.openStatic()
+		err = a.openStatic(r)
 	case c.CGI != "", c.CGISelf:
 		err = a.openProgram(r)
 	case c.FastCGI != nil:
@@ -103,14 +118,19 @@ func (a *assembly) newRoute(s *site, c *config.Route) (*route, error) {
 	case c.SCGI != nil:
 		err = a.openBackend(r, c.SCGI, "scgi")
 	case c.WSGI != nil:
-		err = a.openWSGI(r)
+		err = below("wsgi", a.openWSGI(r))
 	}
-	if err == nil && c.Authorize != nil {
-		r.authorizer, err = a.newAuthorizer(r)
+	if c.Authorize != nil {
+		var refused error
+		r.authorizer, refused = a.newAuthorizer(r)
+		err = errors.Join(err, below("authorize", refused))
 	}
-	if err != nil && r.root != nil {
-		err = errors.Join(err, r.root.Close())
+	if r.program != nil {
+		err = errors.Join(err, a.spoolLack(c.Limits.SpoolDir), a.openSendfile(r))
 	}
+	var refused error
+	r.terms, refused = a.newTerms(s, &c.Policy, &c.Guard)
+	err = errors.Join(err, refused)
 	return r, err
 }
 
@@ -118,15 +138,16 @@ func (a *assembly) newRoute(s *site, c *config.Route) (*route, error) {
 func (a *assembly) openBackend(r *route, c *config.Backend, protocol string) (err error) {
 	if root := r.config.Root; root != "" {
 		r.dir = filepath.Clean(root)
-		if r.root, err = os.OpenRoot(r.dir); err != nil {
-			return err
+		if r.root, err = a.folders.folder(r.dir); err != nil {
+			err = folderLack("root", root, err)
 		}
 	}
-	if r.backend, err = a.newBackend(r, c, protocol, identify(r, protocol, c, nil)); err != nil {
-		return err
+	var refused error
+	if r.backend, refused = a.newBackend(r, c, protocol, identify(r, protocol, c, nil)); refused != nil {
+		return errors.Join(err, below(protocol, refused))
 	}
 	r.program = r.around(r.backend.ask) // whose queue is its own
-	return nil
+	return err
 }
 
 // around puts in front of what answers what every program has: bodies of known length
@@ -138,32 +159,25 @@ func (r *route) around(next cgi.Responder) cgi.Responder {
 }
 
 // openStatic prepares a route of files. They are never run (A47).
-func (r *route) openStatic() (err error) {
+func (a *assembly) openStatic(r *route) (err error) {
 	dir := r.config.Static
 	if !strings.HasSuffix(dir, "/") {
-		if err := checkSingle(dir, "files"); err != nil {
-			return err
+		if st, err := os.Stat(dir); err == nil && st.IsDir() {
+			return &lack{key: "static", reason: fmt.Sprintf("%q is a folder", dir), hint: `end it with a "/" if it holds files`}
+		} else if err != nil {
+			return fileLack("static", dir)
 		}
 		dir = filepath.Dir(dir)
 	}
-	if r.root, err = os.OpenRoot(dir); err != nil {
-		return err
+	if r.root, err = a.folders.folder(dir); err != nil {
+		return folderLack("static", dir, err)
 	}
 	listing := r.site.config.Listing
 	if r.config.Listing != nil {
 		listing = *r.config.Listing
 	}
-	r.static = &static{site: r.site, root: r.root, listing: listing, plain: true}
+	r.static = &static{site: r.site, root: r.root, listing: listing, plain: true, precompressed: r.config.Precompressed}
 	return nil
-}
-
-// checkSingle refuses what is no single script or file.
-func checkSingle(name, of string) error {
-	st, err := os.Stat(name)
-	if err == nil && st.IsDir() {
-		err = fmt.Errorf("%q is a folder: end it with a slash if it holds %s", name, of)
-	}
-	return err
 }
 
 // openProgram prepares a route of CGI programs.
@@ -174,23 +188,19 @@ func (a *assembly) openProgram(r *route) (err error) {
 		r.root, r.dir = nil, r.site.config.Root
 	case strings.HasSuffix(c.CGI, "/"):
 		r.dir = filepath.Clean(c.CGI)
-		if r.root, err = os.OpenRoot(r.dir); err != nil {
-			return err
+		if r.root, err = a.folders.folder(r.dir); err != nil {
+			return folderLack("cgi", r.dir, err)
 		}
-		real, err := filepath.EvalSymlinks(r.dir)
-		if err != nil {
-			return err
-		}
-		r.site.scripts = append(r.site.scripts, strings.TrimSuffix(real, "/")+"/")
+		r.site.unseen = append(r.site.unseen, strings.TrimSuffix(r.root.real, "/")+"/")
 	default:
-		if err := checkSingle(c.CGI, "scripts"); err != nil {
+		if err := a.scriptLack(c.CGI); err != nil {
 			return err
 		}
 		real, err := filepath.EvalSymlinks(c.CGI)
 		if err != nil {
-			return err
+			return folderLack("cgi", c.CGI, err)
 		}
-		r.site.scripts = append(r.site.scripts, real)
+		r.site.unseen = append(r.site.unseen, real)
 	}
 	r.cgi = a.program(c)
 	r.limiter = a.limit(r, r.cgi)
@@ -234,6 +244,11 @@ func (a *assembly) variables(vars []config.Var) (env environ.Env) {
 // Respond answers a request for this site.
 func (s *site) Respond(ctx context.Context, req *cgi.Request) (*cgi.Response, error) {
 	found, err := s.Find(req.Path, req.Env.Get("QUERY_STRING"))
+	req, refused := s.admit(ctx, req, found)
+	if refused != nil {
+		track(ctx, s.tallyOf(found), nil)
+		return nil, refused
+	}
 	if r := s.guarded(found, req.Path); r != nil {
 		return s.authorize(ctx, req, r, found, err)
 	}
@@ -242,13 +257,33 @@ func (s *site) Respond(ctx context.Context, req *cgi.Request) (*cgi.Response, er
 
 func (s *site) answer(ctx context.Context, req *cgi.Request, found *Found, err error) (*cgi.Response, error) {
 	if err != nil {
+		track(ctx, s.tally, nil)
 		return nil, err
 	}
 	if req.Account != nil {
 		req.Account.Site, req.Account.Route = s.name, found.RouteName()
 		req.Account.Script = found.File
+		if user := req.Env.Get("REMOTE_USER"); user != "" { // an authorizer may have found out
+			req.Account.User = user
+		}
 	}
-	return found.respond(ctx, req)
+	if err := found.expand(req); err != nil {
+		return nil, err
+	}
+	track(ctx, s.tallyOf(found), &found.File)
+	resp, err := s.watched(ctx, req, found)
+	if err != nil {
+		return nil, err
+	}
+	return compressed(found.coding(), req, resp), nil
+}
+
+// tallyOf is where a request for what was found, if anything was, is counted.
+func (s *site) tallyOf(found *Found) *tally {
+	if found != nil && found.Route != nil {
+		return found.Route.tally
+	}
+	return s.tally
 }
 
 // guarded returns the route whose authorizer decides about a request, or nil. It
@@ -277,6 +312,7 @@ func (s *site) authorize(ctx context.Context, req *cgi.Request, r *route, found 
 	if req.Account != nil {
 		req.Account.Site, req.Account.Route = s.name, r.config.Path
 	}
+	track(ctx, r.tally, nil)
 	a := &fastcgi.Authorizer{Authorizer: r.authorizer.fastcgi, Next: next}
 	asked := *req
 	asked.Env = req.Env.Clone()

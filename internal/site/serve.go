@@ -32,7 +32,13 @@ func (h *Host) Serve(ctx, hurry context.Context, ready func([]Listening)) error 
 	h.fronts = nil
 	h.mu.Unlock()
 	h.reloading.Unlock()
-	err = h.shutdown(f, hurry)
+	limit, stop := context.WithTimeout(hurry, time.Duration(h.Config().ShutdownTimeout))
+	defer stop()
+	if h.yielded.Load() && failure == nil {
+		h.leaving.Store(true)
+		f.yield(limit)
+	}
+	err = h.shutdown(f, limit, hurry)
 	f.serving.Wait()
 	return errors.Join(failure, err)
 }
@@ -42,8 +48,10 @@ func (h *Host) open(base context.Context) (*fronts, error) {
 	h.reloading.Lock()
 	defer h.reloading.Unlock()
 	f := newFronts(h, base)
-	listeners, err := h.current.listen(f.has)
+	listeners, err := h.current.openAll()
 	if err != nil {
+		err = errors.Join(err, f.http.Close())
+		f.serving.Wait()
 		return nil, err
 	}
 	h.current.startBackends()
@@ -56,10 +64,8 @@ func (h *Host) open(base context.Context) (*fronts, error) {
 	return f, nil
 }
 
-// shutdown drains all servers at once, then cuts what has not ended.
-func (h *Host) shutdown(f *fronts, hurry context.Context) error {
-	ctx, cancel := context.WithTimeout(hurry, time.Duration(h.Config().ShutdownTimeout))
-	defer cancel()
+// shutdown drains all servers at once until ctx is done, then cuts what has not ended.
+func (h *Host) shutdown(f *fronts, ctx, hurry context.Context) error {
 	servers := f.servers()
 	errs := make(chan error, len(servers))
 	for _, s := range servers {
@@ -90,24 +96,15 @@ func (h *Host) shutdown(f *fronts, hurry context.Context) error {
 
 // idle waits until no request runs any more, or ctx is done.
 func (h *Host) idle(ctx context.Context) error {
-	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+	return until(ctx, func() bool {
 		h.mu.Lock()
+		defer h.mu.Unlock()
 		n := 0
 		for a := range h.alive {
 			n += a.requests
 		}
-		h.mu.Unlock()
-		if n == 0 {
-			return nil
-		}
-		t := time.NewTimer(pause)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-			return ctx.Err()
-		}
-	}
+		return n == 0
+	})
 }
 
 // gateway is the front half of a FastCGI or SCGI server.

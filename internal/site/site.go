@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gatehouse/cgi"
@@ -26,15 +27,23 @@ type Options struct {
 	// Software is SERVER_SOFTWARE and the Server field.
 	Software string
 
-	// Log gets what goes wrong; nil means slog.Default.
-	Log *slog.Logger
+	// Log gets what goes wrong; nil means the error log of the configuration, whose
+	// "stderr" is Stderr, or, where that is nil, this process's standard error.
+	Log    *slog.Logger
+	Stderr io.Writer
 
-	// AccessLog gets a line for each request; nil means none.
+	// AccessLog is what "stderr" means for an access log; nil means none is written.
 	AccessLog io.Writer
 
 	// WarmPatience is how long a request waits for its warm interpreter before it is
 	// run cold; zero means the two seconds of process.Warm.
 	WarmPatience time.Duration
+
+	// Trial says that Serve will not be called, but Try or Explain: what only Serve
+	// needs is not looked at, and a script that cannot be run is no mistake.
+	Trial bool
+
+	also func(*assembly) // what is to be checked besides
 }
 
 // Host serves what a configuration says, and another one after Reload. It is an
@@ -44,10 +53,17 @@ type Host struct {
 	log     *slog.Logger
 	spawner *process.Exec
 	shim    shimFolder
-	access  *accessLog
+	checks  *limiter // of passwords
+	folders folders
+	logs    logs
+	taken   takenIDs
+	slow    slowWatch
+	traffic *traffic
 	toFront bool // what programs write to their standard error goes to FastCGI fronts as well
 
-	reloading sync.Mutex // held by who makes an assembly or ends one
+	reloading sync.Mutex  // held by who makes an assembly or ends one
+	yielded   atomic.Bool // another process serves on the same sockets
+	leaving   atomic.Bool // and this one takes no more connections
 
 	mu      sync.Mutex
 	current *assembly              // never nil
@@ -56,6 +72,9 @@ type Host struct {
 	closed  bool
 	ending  sync.WaitGroup // of those that are no longer the current one
 	failed  []error        // of their ends, when closed
+
+	errorLog  *errorLog // nil where Options.Log is used
+	errorFile *logFile  // the one that it writes to
 }
 
 // New prepares everything that cfg names, and starts nothing. What the machine
@@ -63,26 +82,41 @@ type Host struct {
 func New(cfg *config.Config, o Options) (*Host, error) {
 	h := &Host{options: o, log: o.Log}
 	if h.log == nil {
-		h.log = slog.Default()
+		h.errorLog = newErrorLog()
+		h.log = slog.New(h.errorLog)
 	}
+	h.logs.log = h.log
 	h.spawner = &process.Exec{Tag: "UNIQUE_ID", Cgroup: cfg.Cgroup, Log: h.log, Starts: runtime.NumCPU()}
-	h.access = newAccessLog(o.AccessLog)
+	h.traffic = newTraffic()
+	h.checks = newChecks()
 	a, err := h.assemble(cfg)
 	if err != nil {
-		h.access.close()
 		return nil, errors.Join(err, h.shim.remove())
 	}
 	h.current, h.alive = a, map[*assembly]struct{}{a: {}}
+	h.traffic.keep(a)
+	h.takeLog(a)
 	return h, nil
 }
 
 // ServeHTTP implements http.Handler.
 func (h *Host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if fromInside(r) {
+		h.answerInside(w, r)
+		return
+	}
+	if h.leaving.Load() { // HTTP/2 sends GOAWAY for it
+		w.Header().Set("Connection", "close")
+	}
 	a := h.enter()
 	if a == nil { // Serve has cut its connection meanwhile
 		panic(http.ErrAbortHandler)
 	}
 	defer h.leave(a)
+	if a.secure.answers(r) {
+		a.secure.authority.answer.ServeHTTP(w, r)
+		return
+	}
 	a.handler.ServeHTTP(w, r)
 }
 
@@ -126,6 +160,10 @@ func (h *Host) Respond(ctx context.Context, req *cgi.Request) (*cgi.Response, er
 // Config is the configuration in force, which is not to be changed.
 func (h *Host) Config() *config.Config { return h.inForce().config }
 
+// Log is where what goes wrong is told: Options.Log, or the error log of whichever
+// configuration is in force. What is told after Close goes nowhere.
+func (h *Host) Log() *slog.Logger { return h.log }
+
 func (h *Host) inForce() *assembly {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -150,7 +188,11 @@ func (h *Host) Close() error {
 	}
 	h.mu.Unlock()
 	err := errors.Join(sideBySide(work), h.spawner.Close())
+	h.slow.close()
 	h.ending.Wait()
-	h.access.close()
+	if h.errorLog != nil {
+		h.errorLog.set(slog.DiscardHandler)
+		h.errorFile.drop()
+	}
 	return errors.Join(err, errors.Join(h.failed...), h.shim.remove())
 }

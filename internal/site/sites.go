@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
@@ -19,7 +18,11 @@ type sites struct {
 	wildcard map[string]*site // by what follows "*"
 	others   *site            // for every other name; nil when there is none
 	all      []*site
+	ownLogs  bool // some do not have the server's
 }
+
+// defaultSite is the name of a site that has none.
+const defaultSite = "default"
 
 func (ss *sites) add(s *site) {
 	if ss.exact == nil {
@@ -54,8 +57,12 @@ func (ss *sites) find(host string) *site {
 	return ss.others
 }
 
-// name is the SERVER_NAME of a request that names no host.
+// name is the SERVER_NAME of a request that names no host. Where a site is for every
+// host, it is that site's, by whatever name: never another one's (E26).
 func (ss *sites) name() string {
+	if ss.others != nil {
+		return ""
+	}
 	for _, s := range ss.all {
 		for _, host := range s.config.Hosts {
 			if !strings.HasPrefix(host, "*") {
@@ -72,6 +79,15 @@ func (ss *sites) Respond(ctx context.Context, req *cgi.Request) (*cgi.Response, 
 	s := ss.find(host)
 	if s == nil {
 		return nil, noSite(host)
+	}
+	scopeOf(ctx).enter(s, &s.terms)
+	if req.Account != nil {
+		req.Account.Site = s.name
+	}
+	if s.toHTTPS != nil {
+		if resp := s.toHTTPS(req); resp != nil {
+			return s.elsewhere(ctx, req, resp), nil
+		}
 	}
 	return s.Respond(ctx, req)
 }
@@ -92,47 +108,50 @@ func (ss *sites) close() error {
 type site struct {
 	config  *config.Site
 	name    string
-	root    *os.Root // nil when it has none
+	root    *folder // nil when it has none
 	routes  routes
-	scripts []string // real paths of scripts, and of folders of them with "/" at their end: never shown
-	static  *static  // the files of root
+	unseen  []string                         // real paths of scripts, folders of them with "/" at their end, and files of passwords
+	static  *static                          // the files of root
+	toHTTPS func(*cgi.Request) *cgi.Response // answers what did not come over TLS; nil: nothing does
+	tally   *tally                           // of what no route answers
+	terms   terms                            // of the same
+	log     *siteLog
+
+	sending map[string]*folder // for sendfile, by name
 }
 
-func (a *assembly) newSite(c *config.Site) (*site, error) {
-	s := &site{config: c, name: "default"}
+// newSite prepares a site, and reports what it lacks.
+func (a *assembly) newSite(c *config.Site) *site {
+	s := &site{config: c, name: defaultSite}
 	if len(c.Hosts) > 0 {
 		s.name = c.Hosts[0]
 	}
-	var errs []error
+	s.tally = a.tallyOf(s.name, filesRoute)
 	if c.Root != "" {
-		root, err := os.OpenRoot(c.Root)
+		root, err := a.folders.folder(c.Root)
 		if err != nil {
-			errs = append(errs, a.trouble(c, c.Line, "root", err))
+			a.report(c, nil, folderLack("root", c.Root, err))
 		}
 		s.root = root
 	}
-	s.static = &static{site: s, root: s.root, listing: c.Listing}
+	s.static = &static{site: s, root: s.root, listing: c.Listing, precompressed: c.Precompressed}
+	if c.RedirectToHTTPS {
+		s.toHTTPS = a.Host.toHTTPS
+	}
+	var refused error
+	if s.terms, refused = a.newTerms(s, &c.Policy, &c.Guard); refused != nil {
+		a.report(c, nil, refused)
+	}
 	for n := range c.Routes {
 		rc := &c.Routes[n]
 		r, err := a.newRoute(s, rc)
 		if err != nil {
-			errs = append(errs, a.trouble(c, rc.Line, "route "+rc.Path, err))
-			continue
+			a.report(c, rc, err)
 		}
 		s.routes.add(r)
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, errors.Join(err, s.close())
-	}
-	return s, nil
-}
-
-// trouble says where in the configuration something is that the machine refuses.
-func (a *assembly) trouble(c *config.Site, line int, what string, err error) error {
-	if c.File == "" {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	return fmt.Errorf("%s:%d: %s: %w", c.File, line, what, err)
+	a.checkPages(s)
+	return s
 }
 
 func (s *site) close() error {
@@ -144,6 +163,9 @@ func (s *site) close() error {
 		if r.root != nil {
 			errs = append(errs, r.root.Close())
 		}
+	}
+	for _, f := range s.sending {
+		errs = append(errs, f.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -19,9 +19,11 @@ import (
 // static sends the files beneath one folder.
 type static struct {
 	site    *site
-	root    *os.Root // nil: there are none
-	listing bool     // folders without an index show their names
-	plain   bool     // suffix routes do not apply (A47)
+	root    *folder // nil: there are none
+	listing bool    // folders without an index show their names
+	plain   bool    // suffix routes do not apply (A47)
+
+	precompressed bool // variants beside the files are sent in their place
 }
 
 // respond sends the file that was found, as net/http's ServeContent would: with
@@ -29,7 +31,7 @@ type static struct {
 func (st *static) respond(req *cgi.Request, f *Found) (*cgi.Response, error) {
 	method := req.Method()
 	if method != http.MethodGet && method != http.MethodHead {
-		return notAllowed(), nil
+		return nil, methodNotAllowed(method)
 	}
 	if strings.HasSuffix(f.rel, "/") {
 		return st.list(req, f.rel)
@@ -38,7 +40,7 @@ func (st *static) respond(req *cgi.Request, f *Found) (*cgi.Response, error) {
 	if err != nil {
 		return nil, st.site.walkError(err, st.root, req.Path)
 	}
-	resp, err := st.send(file, req, method)
+	resp, err := st.send(file, f.rel, req, method)
 	if err != nil {
 		_ = file.Close()
 		return nil, err
@@ -46,51 +48,62 @@ func (st *static) respond(req *cgi.Request, f *Found) (*cgi.Response, error) {
 	return resp, nil
 }
 
-func notAllowed() *cgi.Response {
-	resp := cgi.PlainError(&cgi.Error{Status: http.StatusMethodNotAllowed})
-	resp.Header.Add("Allow", "GET, HEAD")
-	return resp
+func (st *static) send(file *os.File, rel string, req *cgi.Request, method string) (*cgi.Response, error) {
+	fi, err := st.sendable(file, req.Path)
+	if err != nil {
+		return nil, err
+	}
+	w := &recorder{header: make(http.Header)}
+	if t := contentType(fi.Name()); t != "" {
+		w.header.Set("Content-Type", t)
+	}
+	coding := ""
+	if st.precompressed {
+		if v, vi, c := st.variant(fi, rel, req); v != nil {
+			_ = file.Close()
+			file, fi, coding = v, vi, c
+		}
+	}
+	w.header.Set("Etag", fmt.Sprintf(`"%x-%x"`, fi.ModTime().UnixNano(), fi.Size()))
+	http.ServeContent(w, conditions(req, method), fi.Name(), fi.ModTime(), file)
+	resp := w.response(file)
+	if st.precompressed {
+		coded(resp, coding)
+	}
+	return resp, nil
 }
 
-func (st *static) send(file *os.File, req *cgi.Request, method string) (*cgi.Response, error) {
+// sendable refuses an open file that is not to be sent.
+func (st *static) sendable(file *os.File, urlPath string) (fs.FileInfo, error) {
 	fi, err := file.Stat()
 	if err != nil {
 		return nil, err
 	}
 	if !fi.Mode().IsRegular() {
-		return nil, &cgi.Error{Kind: cgi.Forbidden, Reason: fmt.Sprintf("%q is not a regular file", req.Path)}
+		return nil, &cgi.Error{Kind: cgi.Forbidden, Reason: fmt.Sprintf("%q is not a regular file", urlPath)}
 	}
-	if err := st.refuseScript(file, req.Path); err != nil {
-		return nil, err
-	}
-	w := &recorder{header: make(http.Header)}
-	w.header.Set("Etag", fmt.Sprintf(`"%x-%x"`, fi.ModTime().UnixNano(), fi.Size()))
-	if t := contentType(fi.Name()); t != "" {
-		w.header.Set("Content-Type", t)
-	}
-	http.ServeContent(w, conditions(req, method), fi.Name(), fi.ModTime(), file)
-	return w.response(file), nil
+	return fi, st.refuseScript(file, urlPath)
 }
 
 // open opens what may have become a FIFO since it was looked at, which would hold
 // up whoever opens it until a writer comes.
-func open(root *os.Root, name string) (*os.File, error) {
+func open(root *folder, name string) (*os.File, error) {
 	return root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 }
 
 // refuseScript refuses the open file if it really is a script, or lies in a folder
 // of scripts, by whatever way it was reached.
 func (st *static) refuseScript(file *os.File, urlPath string) error {
-	if len(st.site.scripts) == 0 {
+	if len(st.site.unseen) == 0 {
 		return nil
 	}
 	real, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(int(file.Fd())))
 	if err != nil {
 		return fmt.Errorf("site: cannot tell whether %q is a script: %w", urlPath, err)
 	}
-	for _, s := range st.site.scripts {
+	for _, s := range st.site.unseen {
 		if real == s || strings.HasSuffix(s, "/") && strings.HasPrefix(real, s) {
-			return &cgi.Error{Kind: cgi.Forbidden, Reason: fmt.Sprintf("%q is or lies in %s, which is run and never shown", urlPath, s)}
+			return &cgi.Error{Kind: cgi.Forbidden, Reason: fmt.Sprintf("%q is or lies in %s, which is never shown", urlPath, s)}
 		}
 	}
 	return nil

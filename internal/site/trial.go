@@ -127,6 +127,11 @@ type Explanation struct {
 	// who would be asked before anything else; "" for nobody.
 	Application, Protocol, Authorizer string
 
+	// Terms are the lines of the configuration about who gets an answer and what is added
+	// to it, and Refused why this request would get none; nil when it would.
+	Terms   []Term
+	Refused error
+
 	How   string // a program would be started, "warm: " and by what, or "cold: " and why; "" where none is
 	Err   error  // why there is nothing to run or send
 	Wrong string // what would keep the program from being started
@@ -144,8 +149,16 @@ func (h *Host) Explain(ctx context.Context, t *Trial) (*Explanation, error) {
 	}
 	x := &Explanation{Env: req.Env}
 	x.Found, x.Err = s.Find(req.Path, req.Env.Get("QUERY_STRING"))
+	x.Terms = s.describeTerms(x.Found, req.Path)
+	admitted, err := s.admit(ctx, req, x.Found)
+	if x.Refused = err; err == nil {
+		req, x.Env = admitted, admitted.Env
+	}
 	if r := s.guarded(x.Found, req.Path); r != nil {
 		x.Authorizer = r.authorizer.describe()
+	}
+	if x.Err == nil {
+		x.Err = x.Found.expand(req)
 	}
 	if x.Err != nil || !x.Found.IsScript {
 		return x, nil

@@ -119,6 +119,7 @@ func (w *wrapped) Respond(ctx context.Context, req *cgi.Request) (*cgi.Response,
 	if req.Account != nil {
 		req.Account.Script = script.Filename
 	}
+	track(ctx, nil, &script.Filename)
 	run := *req
 	run.Env = req.Env.Clone()
 	run.Env.SetScript(script)

@@ -25,14 +25,13 @@ import (
 // FastCGI, or a process for each request.
 func (a *assembly) openWSGI(r *route) error {
 	c := r.config.WSGI
-	python, err := findPython(c)
-	if err != nil {
-		return err
-	}
+	python, err := a.findPython(c)
 	if file := c.Module.File; file != "" {
-		if st, err := os.Stat(file); err != nil || st.IsDir() {
-			return fmt.Errorf("module: there is no file %q", file)
-		}
+		err = errors.Join(err, fileLack("module", file))
+	}
+	_, refused := a.account(c.User)
+	if err = errors.Join(err, checkDir(c.Dir), tell("user", refused)); err != nil {
+		return err
 	}
 	identity := identify(r, "wsgi", &c.Backend, []any{c.Module, python, c.Mode, c.Reload})
 	if b := a.kept(identity); b != nil {
@@ -62,11 +61,11 @@ func (a *assembly) openWSGIWorkers(r *route, run *config.WSGI, identity string) 
 	}
 	sources := ""
 	if run.Reload {
-		_, who, err := lookUpUser(run.User)
+		who, err := a.account(run.User)
 		if err != nil {
-			return err
+			return tell("user", err)
 		}
-		if sources, err = a.shim.private(who, "sources"); err != nil {
+		if sources, err = a.shim.private(who.who, "sources"); err != nil {
 			return err
 		}
 		run.Command = append(run.Command, "--sources", sources)
@@ -89,13 +88,14 @@ func (a *assembly) openWSGIWorkers(r *route, run *config.WSGI, identity string) 
 
 // findPython returns the interpreter. A symbolic link is not followed: a virtual
 // environment is known by where its link is.
-func findPython(c *config.WSGI) (string, error) {
+func (a *assembly) findPython(c *config.WSGI) (string, error) {
 	if c.Venv == "" {
-		return findProgram("python", c.Python)
+		found, err := remember(&a.known.programs, c.Python, func() (string, error) { return findProgram("python", c.Python) })
+		return found, tell("python", err)
 	}
 	path := filepath.Join(c.Venv, "bin", "python")
 	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("venv: %q is no virtual environment: there is no bin/python in it", c.Venv)
+		return "", &lack{key: "venv", reason: fmt.Sprintf("%q is no virtual environment", c.Venv), hint: "there is no bin/python in it", cause: err}
 	}
 	return findProgram("venv", path)
 }
@@ -202,19 +202,16 @@ func exception(stderr string) string {
 
 // openInterpreted prepares a process for each request.
 func (a *assembly) openInterpreted(r *route, run *config.WSGI) error {
-	if err := checkDir(run.Dir); err != nil {
-		return err
-	}
-	home, who, err := lookUpUser(run.User)
+	who, err := a.account(run.User)
 	if err != nil {
-		return err
+		return tell("user", err)
 	}
 	b := &backend{config: &run.Backend, wsgi: run, name: "route " + r.config.Path, program: run.Command[0]}
 	b.shared.end = sync.OnceValue(b.stop)
 	p := a.program(r.config)
-	p.Path, p.Base = run.Command[0], a.workerEnv(b, home)
-	i := &interpreter{Spawner: a.spawner, args: run.Command, dir: run.Dir, user: who, log: a.log}
-	if i.compiled, err = a.shim.private(who, "run_wsgi.pyc"); err != nil {
+	p.Path, p.Base = run.Command[0], a.workerEnv(b, who.home)
+	i := &interpreter{Spawner: a.spawner, args: run.Command, dir: run.Dir, user: who.who, log: a.log}
+	if i.compiled, err = a.shim.private(who.who, "run_wsgi.pyc"); err != nil {
 		return err
 	}
 	p.Spawner, b.shim = i, i.compiled

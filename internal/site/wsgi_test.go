@@ -352,15 +352,15 @@ func TestWSGIThatCannotBe(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	dir := tree(t, files{"app.py": wsgiFaults, "venv/": "", "py": "text"})
 	for _, tt := range []struct{ name, keys, want string }{
-		{"no file", `module = "none.py"`, `gatehouse.toml:3: route /x/: module: there is no file "DIR/none.py"`},
-		{"a folder", `module = "./venv"`, `module: there is no file "DIR/venv"`},
-		{"no venv", `module = "app.py", venv = "venv"`, `venv: "DIR/venv" is no virtual environment: there is no bin/python in it`},
-		{"no python", `module = "app.py", python = "no-such-python"`, `python: "no-such-python" is not found on the PATH`},
-		{"not executable", `module = "app.py", python = "./py"`, `python: "DIR/py": not executable`},
-		{"folder", `module = "app.py", python = "PY", dir = "none"`, `dir: "DIR/none" is no folder`},
-		{"folder, cold", `module = "app.py", python = "PY", dir = "none", mode = "cgi"`, `dir: "DIR/none" is no folder`},
-		{"user", `module = "app.py", python = "PY", user = "no-such-user", reload = true`, `user: user: unknown user no-such-user`},
-		{"user, cold", `module = "app.py", python = "PY", user = "no-such-user", mode = "cgi"`, `user: user: unknown user no-such-user`},
+		{"no file", `module = "none.py"`, `gatehouse.toml:5:19: site.route.wsgi.module: file "DIR/none.py" does not exist`},
+		{"a folder", `module = "./venv"`, `module: "DIR/venv" is a folder (expected a file)`},
+		{"no venv", `module = "app.py", venv = "venv"`, `venv: "DIR/venv" is no virtual environment (there is no bin/python in it)`},
+		{"no python", `module = "app.py", python = "no-such-python"`, `python: program "no-such-python" is not found (the PATH is `},
+		{"not executable", `module = "app.py", python = "./py"`, `python: program "DIR/py": not executable`},
+		{"folder", `module = "app.py", python = "PY", dir = "none"`, `dir: folder "DIR/none" does not exist`},
+		{"folder, cold", `module = "app.py", python = "PY", dir = "none", mode = "cgi"`, `dir: folder "DIR/none" does not exist`},
+		{"user", `module = "app.py", python = "PY", user = "no-such-user", reload = true`, `user: there is no user "no-such-user"`},
+		{"user, cold", `module = "app.py", python = "PY", user = "no-such-user", mode = "cgi"`, `user: there is no user "no-such-user"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			keys := strings.ReplaceAll(tt.keys, "PY", python3)
