@@ -23,6 +23,7 @@ test: packages
 
 packages:
 	@scripts/install-test-packages.sh
+	@scripts/install-browser-driver.sh
 
 check: fmt vet static 386
 

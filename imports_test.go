@@ -18,7 +18,8 @@ var mayImport = map[string][]string{
 	"scgi":            {"cgi", "environ"},
 	"internal/config": {},
 	"internal/site":   {"cgi", "environ", "fastcgi", "internal/config", "process", "scgi", "scripts"},
-	"cmd/gatehouse":   {"cgi", "environ", "fastcgi", "internal/config", "internal/site", "process", "scgi", "scripts"},
+	"internal/admin":  {"internal/config", "internal/site"},
+	"cmd/gatehouse":   {"cgi", "environ", "fastcgi", "internal/admin", "internal/config", "internal/site", "process", "scgi", "scripts"},
 }
 
 func TestImports(t *testing.T) {
