@@ -88,9 +88,11 @@ func php(site *config.Site, path string) (missing string) {
 	return missing
 }
 
-// hasPHP reports whether there is a PHP file in a folder, or below it among as many
-// names as can be looked at without a wait.
-func hasPHP(dir string) bool {
+func hasPHP(dir string) bool { return hasFile(dir, ".php") }
+
+// hasFile reports whether there is a file with that end in a folder, or below it among
+// as many names as can be looked at without a wait.
+func hasFile(dir, end string) bool {
 	const most = 20000
 	found, seen := errors.New("found"), 0
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -101,7 +103,7 @@ func hasPHP(dir string) bool {
 			return nil
 		case d.IsDir() && path != dir && strings.HasPrefix(d.Name(), "."):
 			return fs.SkipDir
-		case !d.IsDir() && strings.HasSuffix(d.Name(), ".php"):
+		case !d.IsDir() && strings.HasSuffix(d.Name(), end):
 			return found
 		}
 		return nil

@@ -1,24 +1,17 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 )
 
-// spelled turns what people type at other programs into this one's flags:
-// "gatehouse help serve" and "gatehouse version".
+// spelled turns what people type at other programs into this one's words:
+// "gatehouse --version" and "gatehouse -v".
 func spelled(args []string) []string {
-	if len(args) < 2 {
-		return args
-	}
-	switch args[1] {
-	case "help":
-		return append(append([]string{args[0]}, args[2:min(len(args), 3)]...), "--help")
-	case "version":
-		if len(args) == 2 {
-			return []string{args[0], "--version"}
-		}
+	if len(args) > 1 && slices.Contains([]string{"--version", "-version", "-v"}, args[1]) {
+		return append([]string{args[0], "version"}, args[2:]...)
 	}
 	return args
 }
@@ -42,8 +35,6 @@ func reorder(app *cli.App, args []string) []string {
 		case arg == "--":
 			rest = append(rest, args[n+1:]...)
 			n = len(args)
-		case arg == "--help" || arg == "-help" || arg == "-h":
-			return []string{args[0], args[1], "--help"} // with anything behind it the library looks for a help topic
 		case len(arg) < 2 || arg[0] != '-':
 			rest = append(rest, arg)
 		default:

@@ -35,14 +35,14 @@ func callCommand() *cli.Command {
 			"standard output; the parameters, the header, the application's errors, its statuses and the times go to standard error.\n" +
 			"The exit status is 1 when there was no proper response or it was one of 500 and above; with --ping, of 400 and above.",
 		Flags: append(requestFlags(),
-			&cli.StringSliceFlag{Name: "param", Aliases: []string{"p"}, Usage: "a parameter `NAME=VALUE`, in place of the usual one; may be repeated"},
-			&cli.StringFlag{Name: "script", Usage: "`FILE` is SCRIPT_FILENAME; without it that is the root and the path"},
-			&cli.StringFlag{Name: "root", Usage: "`DIR` is DOCUMENT_ROOT"},
-			&cli.StringFlag{Name: "role", Value: "responder", Usage: "what the application is to be: a responder, an authorizer, or a filter for the file of --script"},
-			&cli.BoolFlag{Name: "scgi", Usage: "speak SCGI"},
-			&cli.BoolFlag{Name: "ping", Usage: "only see whether it answers, with one line: to the request for PATH, or without PATH to FCGI_GET_VALUES"},
-			&cli.DurationFlag{Name: "timeout", Aliases: []string{"t"}, Usage: "how long it may take in all, `DURATION`: 60s, or 2s with --ping, when nothing else is said"},
-			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "show each record as it is sent and received"},
+			&cli.StringSliceFlag{Name: "param", Category: "The request", Aliases: []string{"p"}, Usage: "a parameter `NAME=VALUE`, in place of the usual one; may be repeated"},
+			&cli.StringFlag{Name: "script", Category: "The request", Usage: "`FILE` is SCRIPT_FILENAME; without it that is the root and the path"},
+			&cli.StringFlag{Name: "root", Category: "The request", Usage: "`DIR` is DOCUMENT_ROOT"},
+			&cli.StringFlag{Name: "role", Category: "The request", Value: "responder", Usage: "what the application is to be, `ROLE`: responder, authorizer, or filter for the file of --script"},
+			&cli.BoolFlag{Name: "scgi", Category: "The application", Usage: "speak SCGI"},
+			&cli.BoolFlag{Name: "ping", Category: "The application", Usage: "only see whether it answers, with one line: to the request for PATH, or without PATH to FCGI_GET_VALUES"},
+			&cli.DurationFlag{Name: "timeout", Category: "The application", Aliases: []string{"t"}, Usage: "how long it may take in all, `DURATION`", DefaultText: "60s, with --ping 2s"},
+			&cli.BoolFlag{Name: "verbose", Category: "The application", Aliases: []string{"v"}, Usage: "show each record as it is sent and received"},
 		),
 		Action: func(c *cli.Context) error {
 			call, err := newCall(c)
@@ -84,7 +84,7 @@ type call struct {
 // newCall reads the command line.
 func newCall(c *cli.Context) (*call, error) {
 	if c.NArg() < 1 || c.NArg() > 2 {
-		return nil, hinted{misused("call takes an address and a path, not %s", count(c.NArg(), "argument")), "gatehouse call ADDRESS [PATH?QUERY]"}
+		return nil, hinted{misused("call takes an address and a path, not %s", count(c.NArg(), "argument")), "as in: gatehouse call 127.0.0.1:9000 /index.php"}
 	}
 	k := &call{out: c.App.Writer, errw: &locked{w: c.App.ErrWriter}, what: c.Args().First(), limit: c.Duration("timeout"), verbose: c.Bool("verbose")}
 	k.appStderr = &prefixed{w: k.errw, prefix: "stderr: "}

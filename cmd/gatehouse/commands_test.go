@@ -30,20 +30,17 @@ type server struct {
 	done chan struct{} // closed when it has ended
 	err  error         // of Wait; read it after done
 
-	mu   sync.Mutex
-	text bytes.Buffer // its standard error
-}
-
-func (s *server) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(p)
+	text *os.File // its standard error, and that of the process that takes over from it
 }
 
 func (s *server) stderr() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
+	st, err := s.text.Stat()
+	if err != nil {
+		return err.Error()
+	}
+	b := make([]byte, st.Size())
+	n, _ := s.text.ReadAt(b, 0)
+	return string(b[:n])
 }
 
 // await waits until its standard error has pattern in it.
@@ -90,7 +87,7 @@ func startServer(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	s := launch(ts, args)
 	s.await(ts, "Ctrl-C stops it\n")
-	for n, m := range regexp.MustCompile(`on (http://[^ \n]+)/\n`).FindAllStringSubmatch(s.stderr(), -1) {
+	for n, m := range regexp.MustCompile(`on (https?://[^ \n]+)/\n`).FindAllStringSubmatch(s.stderr(), -1) {
 		name := "URL"
 		if n > 0 {
 			name += strconv.Itoa(n + 1)
@@ -115,10 +112,14 @@ func startRun(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func launch(ts *testscript.TestScript, args []string) *server {
-	s := &server{done: make(chan struct{})}
+	f, err := os.CreateTemp("", "stderr-*")
+	ts.Check(err)
+	ts.Check(os.Remove(f.Name()))
+	s := &server{done: make(chan struct{}), text: f}
 	s.cmd = exec.Command(program(ts), args[1:]...)
-	s.cmd.Dir, s.cmd.Stderr = ts.MkAbs("."), s
+	s.cmd.Dir, s.cmd.Stderr = ts.MkAbs("."), f
 	s.cmd.Env = environment(ts)
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // that of its successors too
 	ts.Check(s.cmd.Start())
 	go func() { s.err = s.cmd.Wait(); close(s.done) }()
 	serversMu.Lock()
@@ -128,19 +129,20 @@ func launch(ts *testscript.TestScript, args []string) *server {
 	servers[ts][args[0]] = s
 	serversMu.Unlock()
 	ts.Defer(func() {
-		_ = s.cmd.Process.Kill()
+		_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
 		<-s.done
 		ts.Logf("[standard error of %s]\n%s", args[0], s.stderr())
+		_ = f.Close()
 	})
 	return s
 }
 
-// signalServer is "signal NAME INT|TERM PATTERN": it sends the signal, then waits
+// signalServer is "signal NAME INT|TERM|HUP|USR1|USR2 PATTERN": it sends the signal, then waits
 // for PATTERN on the standard error.
 func signalServer(ts *testscript.TestScript, neg bool, args []string) {
-	signals := map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM}
+	signals := map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "USR1": syscall.SIGUSR1, "USR2": syscall.SIGUSR2}
 	if neg || len(args) < 2 || len(args) > 3 || signals[args[1]] == 0 {
-		ts.Fatalf("usage: signal NAME INT|TERM [PATTERN]")
+		ts.Fatalf("usage: signal NAME INT|TERM|HUP|USR1|USR2 [PATTERN]")
 	}
 	s := named(ts, args[0])
 	ts.Check(s.cmd.Process.Signal(signals[args[1]]))

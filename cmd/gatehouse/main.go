@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,9 +18,6 @@ import (
 
 	"gatehouse/process"
 )
-
-// version is set when a release is built.
-var version = "0.1"
 
 func main() {
 	unblockSignals()
@@ -74,71 +72,80 @@ type hinted struct {
 	hint string
 }
 
-const usageText = `gatehouse serve                    the demonstration site, on http://127.0.0.1:8080/
-gatehouse serve DIR                a folder: its files, cgi-bin/, *.cgi and *.php
-gatehouse serve SCRIPT             one program for every path
-gatehouse serve app.py:NAME        a WSGI application; also package.module:NAME
-gatehouse serve fcgi://HOST:PORT   a FastCGI application; also unix:/PATH and scgi://HOST:PORT
-gatehouse serve -c gatehouse.toml  a configuration
-gatehouse run SCRIPT [PATH?QUERY]  one request from the shell
-gatehouse explain URL [DIR]        what would answer it, and what is wrong with that
-gatehouse check [FILE]             the mistakes of a configuration
-gatehouse wrap --root DIR          the CGI scripts that nginx names, as fcgiwrap runs them
-gatehouse call ADDRESS [PATH]      one request to a FastCGI or SCGI responder
-gatehouse wsgi-shim                the program that runs WSGI applications, for use without this one`
+// commands are all that there are, each with its flags.
+func commands() []*cli.Command {
+	return []*cli.Command{
+		serveCommand(),
+		runCommand(),
+		explainCommand(),
+		checkCommand(),
+		configCommand(),
+		initCommand(),
+		statusCommand(),
+		endCommand(),
+		reloadCommand(),
+		upgradeCommand(),
+		reopenCommand(),
+		stopCommand(),
+		wrapCommand(),
+		callCommand(),
+		shimCommand(),
+		versionCommand(),
+		completionCommand(),
+		manCommand(),
+	}
+}
+
+// newApp is the command line. Nothing below main exits.
+func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
+	app := &cli.App{
+		Name:                      "gatehouse",
+		Usage:                     "run CGI programs behind the web",
+		Version:                   version,
+		HideVersion:               true, // the library's -v; --version is a word for "version"
+		Reader:                    stdin,
+		Writer:                    stdout,
+		ErrWriter:                 stderr,
+		HideHelp:                  true, // it is shown before the library looks
+		HideHelpCommand:           true, // "gatehouse serve help" serves a folder of that name
+		DisableSliceFlagSeparator: true, // "Accept: a, b" is one header field
+		Commands:                  commands(),
+		ExitErrHandler:            func(*cli.Context, error) {},
+		OnUsageError:              usageError,
+	}
+	app.Action = func(c *cli.Context) error { return noCommand(app, c.Args().First()) }
+	for _, cmd := range app.Commands {
+		cmd.OnUsageError = usageError
+		cmd.HideHelp, cmd.HideHelpCommand = true, true
+	}
+	return app
+}
 
 // run is the whole program: args with the program's name first, the exit status
 // as its result.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	app := &cli.App{
-		Name:                      "gatehouse",
-		Usage:                     "run CGI programs behind the web",
-		UsageText:                 usageText,
-		Version:                   versionText(),
-		Reader:                    stdin,
-		Writer:                    stdout,
-		ErrWriter:                 stderr,
-		HideHelpCommand:           true,
-		DisableSliceFlagSeparator: true, // "Accept: a, b" is one header field
-		Commands:                  []*cli.Command{serveCommand(), runCommand(), explainCommand(), checkCommand(), wrapCommand(), callCommand(), shimCommand()},
-		ExitErrHandler:            func(*cli.Context, error) {}, // nothing below main exits
-		OnUsageError:              usageError,
-		CommandNotFound:           func(c *cli.Context, name string) {},
-		Action: func(c *cli.Context) error {
-			if c.Args().Present() {
-				return noCommand(c.Args().First())
-			}
-			return cli.ShowAppHelp(c)
-		},
-	}
-	for _, cmd := range app.Commands {
-		cmd.OnUsageError = usageError
-		cmd.HideHelpCommand = true // "gatehouse serve help" serves a folder of that name
+	app := newApp(stdin, stdout, stderr)
+	if len(args) > 1 && args[1] == completing {
+		return report(stderr, written(stdout, func(w io.Writer) { complete(w, app, args[2:]) }))
 	}
 	args = unbundled(app, spelled(args))
-	if len(args) == 3 && args[2] == "--help" && app.Command(args[1]) == nil {
-		return report(stderr, noCommand(args[1])) // the library would show the help of a command that is not there
+	switch cmd, ok, err := asksForHelp(app, args); {
+	case err != nil:
+		return report(stderr, err)
+	case ok && cmd == nil:
+		return report(stderr, written(stdout, func(w io.Writer) { programHelp(w, app) }))
+	case ok:
+		return report(stderr, written(stdout, func(w io.Writer) { commandHelp(w, cmd) }))
 	}
 	return report(stderr, app.RunContext(ctx, reorder(app, args)))
 }
 
-func noCommand(name string) error {
-	return hinted{misused("there is no command %q", name), "gatehouse --help lists the commands"}
-}
-
-// usageError says what the library found wrong with the flags.
-func usageError(c *cli.Context, err error, _ bool) error {
-	help := "gatehouse --help lists the flags"
-	if c.Command != nil && c.Command.Name != "" && c.Command.Name != "gatehouse" {
-		help = "gatehouse " + c.Command.Name + " --help lists the flags"
-	}
-	if name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: "); ok {
-		return hinted{misused("there is no flag %q", name), help}
-	}
-	if name, ok := strings.CutPrefix(err.Error(), "flag needs an argument: "); ok {
-		return hinted{misused("the flag %q needs a value", name), help}
-	}
-	return hinted{misuse{err}, help}
+// written writes a text to w in one piece.
+func written(w io.Writer, write func(io.Writer)) error {
+	var b bytes.Buffer
+	write(&b)
+	_, err := b.WriteTo(w)
+	return err
 }
 
 // report writes an error as a user reads it, one line for each mistake, and
@@ -166,19 +173,3 @@ func report(w io.Writer, err error) int {
 func (h hinted) Unwrap() error { return h.error }
 
 func (m misuse) Unwrap() error { return m.error }
-
-func versionText() string {
-	text := version
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" && len(s.Value) >= 12 {
-				text += " (" + s.Value[:12] + ")"
-			}
-		}
-		text += " " + info.GoVersion
-	}
-	return text
-}
-
-// software is what the server calls itself (A17).
-func software() string { return "gatehouse/" + version }

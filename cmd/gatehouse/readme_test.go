@@ -13,12 +13,17 @@ import (
 var headings = map[string]string{
 	"":                 "### At the top of the main file",
 	" site site.route": "### At the top, in [[site]] or in [[site.route]]: the nearest wins",
+	" site":            "### At the top or in [[site]]: the nearest wins",
 	"site":             "### In [[site]]",
 	"site.route":       "### In [[site.route]]",
+	"site site.route":  "### In [[site]] or in [[site.route]]",
+	"basic_auth":       "### In basic_auth",
 
 	"site.route.fastcgi site.route.scgi site.route.authorize": "### In fastcgi, scgi and authorize",
 	"site.route.fastcgi site.route.authorize":                 "### In fastcgi and authorize",
 	"site.route.fastcgi":                                      "### In fastcgi alone",
+	"tls":                                                     "### In tls",
+	"acme":                                                    "### In acme",
 	"site.route.wsgi":                                         "### In wsgi",
 }
 

@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
-	"os"
-	"os/signal"
 	"strings"
 	"syscall"
 
@@ -29,16 +26,17 @@ func serveCommand() *cli.Command {
 			"package.module:NAME), which is loaded anew when its sources change, a FastCGI application (fcgi://, unix:) or an SCGI application (scgi://);\n" +
 			"where the folder of --root holds PHP files, the latter two answer for those. It listens for HTTP, or as an application for a web server in\n" +
 			"front. Ctrl-C lets the running requests finish and stops; a second Ctrl-C stops at once.",
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "serve what the configuration `FILE` says"},
-			&cli.StringSliceFlag{Name: "listen", Usage: "listen on `ADDRESS`, in place of what the configuration says: 127.0.0.1:8080, unix:/run/gatehouse.sock, systemd:, fd:0; with fastcgi: or scgi: in front for a web server; may be repeated"},
-			&cli.StringFlag{Name: "listen-mode", Usage: "permissions of the Unix sockets, in octal: `MODE`; 0660 when nothing else is said"},
-			&cli.StringFlag{Name: "listen-owner", Usage: "the Unix sockets belong to `USER`"},
-			&cli.StringFlag{Name: "listen-group", Usage: "the Unix sockets belong to `GROUP`, such as that of the web server"},
-			&cli.StringSliceFlag{Name: "trust", Usage: "believe the web server at `ADDRESS` about its clients: an address, a network, or unix for every Unix socket; may be repeated"},
-			&cli.StringFlag{Name: "root", Usage: "with SCRIPT or an application: `DIR` is its DOCUMENT_ROOT"},
-			warmFlag(),
-		},
+		Flags: append([]cli.Flag{
+			&cli.StringFlag{Name: "config", Category: "What is served", Aliases: []string{"c"}, Usage: "serve what the configuration `FILE` says"},
+			&cli.StringSliceFlag{Name: "listen", Category: "Where it listens", Usage: "listen on `ADDRESS`, in place of what the configuration says: 127.0.0.1:8080, unix:/run/gatehouse.sock, systemd:, fd:0; with fastcgi: or scgi: in front for a web server; may be repeated"},
+			&cli.StringFlag{Name: "listen-mode", Category: "Where it listens", Usage: "permissions of the Unix sockets, in octal: `MODE`", DefaultText: "0660"},
+			&cli.StringFlag{Name: "listen-owner", Category: "Where it listens", Usage: "the Unix sockets belong to `USER`"},
+			&cli.StringFlag{Name: "listen-group", Category: "Where it listens", Usage: "the Unix sockets belong to `GROUP`, such as that of the web server"},
+			&cli.StringSliceFlag{Name: "trust", Category: "Where it listens", Usage: "believe the web server at `ADDRESS` about its clients: an address, a network, or unix for every Unix socket; may be repeated"},
+			&cli.StringFlag{Name: "control", Category: "Where it listens", Usage: "the socket for reload, upgrade, stop and status is `PATH`, or off; see control in the configuration"},
+			&cli.StringFlag{Name: "root", Category: "What is served", Usage: "with SCRIPT or an application: `DIR` is its DOCUMENT_ROOT"},
+			warmFlag("What is served"),
+		}, tlsFlags()...),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 1 {
 				return misused("serve takes one folder or program, not %d", c.NArg())
@@ -46,23 +44,41 @@ func serveCommand() *cli.Command {
 			if err := notEmpty(c, 0); err != nil {
 				return err
 			}
-			mode, err := warmMode(c)
-			if err != nil {
-				return err
-			}
-			s, err := open(c.String("config"), c.Args().First(), c.String("root"))
-			if err != nil {
-				return err
-			}
-			if c.IsSet("warm") {
-				s.warm(mode)
-			}
-			if err := s.listenOn(c); err != nil {
-				return errors.Join(err, s.close())
-			}
-			return errors.Join(busyHint(serve(c.Context, s, c.App.ErrWriter)), s.close())
+			up := newReadiness()
+			err := serveCommanded(c, up)
+			up.fail(err)
+			return err
 		},
 	}
+}
+
+// serveCommanded serves what the flags and arguments name.
+func serveCommanded(c *cli.Context, up *readiness) error {
+	mode, err := warmMode(c)
+	if err != nil {
+		return err
+	}
+	read := func() (*served, error) {
+		s, err := open(c.String("config"), c.Args().First(), c.String("root"))
+		if err != nil {
+			return nil, err
+		}
+		if c.IsSet("warm") {
+			s.warm(mode)
+		}
+		if err := s.listenOn(c); err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+		return s, nil
+	}
+	s, err := read()
+	if err != nil {
+		return err
+	}
+	if !c.IsSet("config") {
+		read = nil
+	}
+	return errors.Join(busyHint(serve(c.Context, s, read, c.App.ErrWriter, up)), s.close())
 }
 
 // busyHint adds what to do about an address that is taken.
@@ -73,33 +89,23 @@ func busyHint(err error) error {
 	return err
 }
 
-// serve runs until a signal, or ctx, ends it.
-func serve(ctx context.Context, s *served, stderr io.Writer) error {
-	log, err := openLog(s.config.Log, stderr)
-	if err != nil {
-		return err
-	}
-	defer log.close()
-	access, err := openLog(s.config.AccessLog, stderr)
-	if err != nil {
-		return err
-	}
-	defer access.close()
+// serve runs until a signal, or ctx, ends it. read is for a reload, nil where there is
+// nothing to read again.
+func serve(ctx context.Context, s *served, read func() (*served, error), stderr io.Writer, up *readiness) error {
 	h, err := site.New(s.config, site.Options{
 		Development: s.made && loopback(s.config.Listen), Software: software(),
-		Log: slog.New(slog.NewTextHandler(log.w, nil)), AccessLog: access.w,
+		Stderr: stderr, AccessLog: stderr,
 	})
 	if err != nil {
 		return err
 	}
-	ctx, hurry, stop := signals(ctx, stderr)
-	defer stop()
-	err = h.Serve(ctx, hurry, func(on []site.Listening) { announce(stderr, s, on) })
-	return errors.Join(err, h.Close())
+	giveBack(s.config)
+	d := newService(h, h.Log(), read)
+	return errors.Join(d.run(ctx, s, stderr, up), h.Close())
 }
 
 // announce tells what is served, where, and how to stop it.
-func announce(w io.Writer, s *served, on []site.Listening) {
+func announce(w io.Writer, s *served, on []site.Listening, pages []string) {
 	if s.python { // as one is used to
 		fmt.Fprintf(w, "Serving %s on %s\n", s.what, place(on[0]))
 	} else {
@@ -117,10 +123,13 @@ func announce(w io.Writer, s *served, on []site.Listening) {
 		}
 	}
 	for _, l := range on {
-		if l.Protocol != "http" && !l.Believed {
+		if !strings.HasPrefix(l.Protocol, "http") && !l.Believed {
 			fmt.Fprintf(w, "gatehouse: what a web server says on %s of its clients (REMOTE_ADDR, HTTPS and the like) is not believed; %s changes that\n",
 				l.Addr, trustHint(s, l.Addr))
 		}
+	}
+	for _, page := range pages {
+		fmt.Fprintf(w, "gatehouse: the status page on %s\n", page)
 	}
 	fmt.Fprintf(w, "gatehouse: Ctrl-C stops it\n")
 }
@@ -135,8 +144,10 @@ func place(l site.Listening) string {
 	switch unix := l.Addr.Network() == "unix"; {
 	case l.Protocol == "http" && unix:
 		return "the Unix socket " + address + inherited
-	case l.Protocol == "http":
-		return "http://" + address + "/" + inherited
+	case l.Protocol == "https" && unix:
+		return "the Unix socket " + address + " with TLS" + inherited
+	case l.Protocol == "http", l.Protocol == "https":
+		return l.Protocol + "://" + address + "/" + inherited
 	case unix:
 		return "the Unix socket " + address + " as " + applications[l.Protocol] + inherited
 	default:
@@ -159,53 +170,11 @@ func trustHint(s *served, addr net.Addr) string {
 	return fmt.Sprintf("trusted_proxies = [%q]", who)
 }
 
-// endings returns the signals that are not ignored already: nohup is to work.
-func endings(all ...os.Signal) (list []os.Signal) {
-	for _, s := range all {
-		if !signal.Ignored(s) {
-			list = append(list, s)
-		}
-	}
-	return list
-}
-
-// signals returns a context that the first SIGINT, SIGTERM or SIGHUP (the terminal
-// has gone) ends, and one that the second ends.
-func signals(ctx context.Context, stderr io.Writer) (first, second context.Context, stop func()) {
-	first, endFirst := context.WithCancel(ctx)
-	second, endSecond := context.WithCancel(context.WithoutCancel(ctx))
-	got := make(chan os.Signal, 2)
-	signal.Notify(got, endings(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)...)
-	// Who reads the log may go away: that must not end the server, and leave its workers.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	done := make(chan struct{})
-	go func() {
-		select {
-		case <-got:
-		case <-done:
-			return
-		}
-		fmt.Fprintln(stderr, "gatehouse: stopping when the running requests have ended; once more stops at once")
-		endFirst()
-		select {
-		case <-got:
-			endSecond()
-		case <-done:
-		}
-	}()
-	return first, second, func() {
-		signal.Stop(got)
-		close(done)
-		endFirst()
-		endSecond()
-	}
-}
-
 // loopback reports whether the listeners are for this machine's user: not for the
 // rest of the world, nor for a server in front, which a Unix socket is made for.
 func loopback(listen []config.Listen) bool {
 	for _, l := range listen {
-		if l.Network != "tcp" || l.Protocol != "http" {
+		if l.Network != "tcp" || !strings.HasPrefix(l.Protocol, "http") {
 			return false
 		}
 		host, _, err := net.SplitHostPort(l.Address)
@@ -217,30 +186,4 @@ func loopback(listen []config.Listen) bool {
 		}
 	}
 	return true
-}
-
-// logFile is where log lines go.
-type logFile struct {
-	w io.Writer // nil: nowhere
-	f *os.File
-}
-
-func openLog(name string, stderr io.Writer) (*logFile, error) {
-	switch name {
-	case "stderr":
-		return &logFile{w: stderr}, nil
-	case "off":
-		return &logFile{}, nil
-	}
-	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
-	if err != nil {
-		return nil, fmt.Errorf("log: %w", err)
-	}
-	return &logFile{w: f, f: f}, nil
-}
-
-func (l *logFile) close() {
-	if l.f != nil {
-		_ = l.f.Close()
-	}
 }

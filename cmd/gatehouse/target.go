@@ -90,9 +90,12 @@ func (s *served) listenOn(c *cli.Context) error {
 		}
 		s.config.ListenMode = mode
 	}
+	if err := s.controlAt(c); err != nil {
+		return err
+	}
 	s.config.ListenOwner = cmp.Or(c.String("listen-owner"), s.config.ListenOwner)
 	s.config.ListenGroup = cmp.Or(c.String("listen-group"), s.config.ListenGroup)
-	return nil
+	return s.secureBy(c)
 }
 
 func flagError(name, text string, err error) error {

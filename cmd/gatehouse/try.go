@@ -26,9 +26,9 @@ import (
 
 func requestFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "request", Aliases: []string{"X"}, Usage: "the request's `METHOD`, GET when nothing else is said"},
-		&cli.StringSliceFlag{Name: "header", Aliases: []string{"H"}, Usage: "a header `FIELD`, as in 'NAME: VALUE'; may be repeated"},
-		&cli.StringFlag{Name: "data", Aliases: []string{"d"}, Usage: "the request's body is `DATA`; @FILE reads it from a file, @- from standard input; the method is then POST"},
+		&cli.StringFlag{Name: "request", Category: "The request", Aliases: []string{"X"}, Usage: "the request's `METHOD`; with -d POST", DefaultText: "GET"},
+		&cli.StringSliceFlag{Name: "header", Category: "The request", Aliases: []string{"H"}, Usage: "a header `FIELD`, as in 'NAME: VALUE'; may be repeated"},
+		&cli.StringFlag{Name: "data", Category: "The request", Aliases: []string{"d"}, Usage: "the request's body is `DATA`; @FILE reads it from a file, @- from standard input"},
 	}
 }
 
@@ -39,12 +39,12 @@ func runCommand() *cli.Command {
 		ArgsUsage:   "SCRIPT | DIR [PATH?QUERY]",
 		Description: "The response goes to standard output: status line, header fields, body. What the program wrote to its standard error, and\nwhat it took, goes to standard error. The exit status is 1 when there was no proper response.",
 		Flags: append(requestFlags(),
-			&cli.StringFlag{Name: "root", Usage: "`DIR` is its DOCUMENT_ROOT"},
-			&cli.BoolFlag{Name: "warm", Usage: "run it several times as ever and as often by an interpreter that is there already, and compare output and time; the exit status is 0 if the output is equal"},
-			&cli.IntFlag{Name: "runs", Value: 10, Usage: "with --warm: the `NUMBER` of runs each way"}),
+			&cli.StringFlag{Name: "root", Category: "The request", Usage: "`DIR` is its DOCUMENT_ROOT"},
+			&cli.BoolFlag{Name: "warm", Category: "Comparing", Usage: "run it several times as ever and as often by an interpreter that is there already, and compare output and time; the exit status is 0 if the output is equal"},
+			&cli.IntFlag{Name: "runs", Category: "Comparing", Value: 10, Usage: "with --warm: the `NUMBER` of runs each way"}),
 		Action: func(c *cli.Context) error {
 			if c.NArg() < 1 || c.NArg() > 2 {
-				return hinted{misused("run takes a program or a folder, and a path, not %s", count(c.NArg(), "argument")), "gatehouse run SCRIPT [PATH?QUERY]"}
+				return hinted{misused("run takes a program or a folder, and a path, not %s", count(c.NArg(), "argument")), "as in: gatehouse run ./script.cgi '/path?a=b'"}
 			}
 			if err := notEmpty(c, 0); err != nil {
 				return err
@@ -85,7 +85,7 @@ func withPrepared(c *cli.Context, file, target string, prepare func(*served), do
 	if c.Command.Name == "run" {
 		s.once()
 	}
-	h, err := site.New(s.config, site.Options{Software: software(), Log: slog.New(slog.DiscardHandler), WarmPatience: helperTime})
+	h, err := site.New(s.config, site.Options{Software: software(), Log: slog.New(slog.DiscardHandler), WarmPatience: helperTime, Trial: true})
 	if err != nil {
 		return errors.Join(err, s.close())
 	}
@@ -249,11 +249,11 @@ func explainCommand() *cli.Command {
 		ArgsUsage:   "URL [DIR | SCRIPT]",
 		Description: "Nothing is started. Without -c and without a folder or program the demonstration site is meant.",
 		Flags: append(requestFlags(),
-			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "the configuration `FILE`"},
-			&cli.StringFlag{Name: "root", Usage: "with SCRIPT: `DIR` is its DOCUMENT_ROOT"}),
+			&cli.StringFlag{Name: "config", Category: "What is asked", Aliases: []string{"c"}, Usage: "the configuration `FILE`"},
+			&cli.StringFlag{Name: "root", Category: "What is asked", Usage: "with SCRIPT: `DIR` is its DOCUMENT_ROOT"}),
 		Action: func(c *cli.Context) error {
 			if c.NArg() < 1 || c.NArg() > 2 {
-				return hinted{misused("explain takes a URL, and a folder or program, not %s", count(c.NArg(), "argument")), "gatehouse explain URL [DIR | SCRIPT]"}
+				return hinted{misused("explain takes a URL, and a folder or program, not %s", count(c.NArg(), "argument")), "as in: gatehouse explain '/cgi-bin/form.py?a=b' ./public"}
 			}
 			if err := notEmpty(c, 1); err != nil {
 				return err
@@ -282,6 +282,7 @@ func explain(w io.Writer, x *site.Explanation) error {
 	if errors.As(x.Err, &e) {
 		line("answer", "%d %s", e.StatusCode(), http.StatusText(e.StatusCode()))
 		line("because", "%s", e.Reason)
+		terms(line, x)
 		return errReported
 	}
 	f := x.Found
@@ -290,6 +291,7 @@ func explain(w io.Writer, x *site.Explanation) error {
 	if x.Authorizer != "" {
 		line("authorize", "%s", x.Authorizer)
 	}
+	terms(line, x)
 	switch {
 	case f.Redirect != "":
 		line("redirect", "%d to %s", f.Status, f.Redirect)
@@ -329,6 +331,16 @@ func explain(w io.Writer, x *site.Explanation) error {
 	return nil
 }
 
+// terms tells who gets an answer, and what is added to it.
+func terms(line func(key, format string, args ...any), x *site.Explanation) {
+	for _, t := range x.Terms {
+		line(t.Key, "%s", t.Text)
+	}
+	if e := refusal(x.Refused); e != nil {
+		line("refused", "%d %s: %s", e.StatusCode(), http.StatusText(e.StatusCode()), e.Reason)
+	}
+}
+
 func userName() string {
 	if u, err := user.Current(); err == nil {
 		return u.Username
@@ -352,24 +364,4 @@ func limits(l *config.Limits) string {
 		s += fmt.Sprintf(", cpu %v", l.CPU)
 	}
 	return s
-}
-
-func checkCommand() *cli.Command {
-	return &cli.Command{
-		Name:        "check",
-		Usage:       "report what is wrong with a configuration",
-		ArgsUsage:   "[FILE]",
-		Description: "FILE is gatehouse.toml when nothing else is said. All mistakes are reported, one a line, with file, line and column; the exit status is then 1.\nThe folders and programs that it names have to be there.",
-		Flags:       []cli.Flag{&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "the configuration `FILE`"}},
-		Action: func(c *cli.Context) error {
-			if c.NArg() > 1 || c.NArg() == 1 && c.IsSet("config") {
-				return hinted{misused("check takes one configuration"), "gatehouse check [FILE]"}
-			}
-			file := cmp.Or(c.String("config"), c.Args().First(), "gatehouse.toml")
-			return withHost(c, file, "", func(s *served, _ *site.Host) error {
-				_, err := fmt.Fprintf(c.App.Writer, "%s: %s, no mistakes found\n", file, count(len(s.config.Sites), "site"))
-				return err
-			})
-		},
-	}
 }

@@ -6,8 +6,8 @@ import (
 	"gatehouse/internal/config"
 )
 
-func warmFlag() cli.Flag {
-	return &cli.StringFlag{Name: "warm", Value: "auto", Usage: "have Perl and Python scripts run by interpreters that are there already, `WHEN`: true, false, or auto for as soon as those are ready"}
+func warmFlag(group string) cli.Flag {
+	return &cli.StringFlag{Name: "warm", Category: group, Value: "auto", Usage: "have Perl and Python scripts run by interpreters that are there already, `WHEN`: true, false, or auto for as soon as those are ready"}
 }
 
 // warmMode is what the flag says.

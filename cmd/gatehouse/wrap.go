@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/netip"
 	"os"
 	"slices"
@@ -31,19 +30,19 @@ func wrapCommand() *cli.Command {
 			"a folder of --root, and those of -p, are run. Without -s and ADDRESS it serves the socket that it was started with: by systemd, or as\n" +
 			"standard input by spawn-fcgi. ADDRESS is one as serve has it, fastcgi: unless it says scgi:.",
 		Flags: []cli.Flag{
-			&cli.StringSliceFlag{Name: "root", Usage: "run scripts beneath `DIR`; may be repeated; \"/\" is every script that this user may run"},
-			&cli.StringSliceFlag{Name: "p", Usage: "run the script `FILE`; may be repeated"},
-			&cli.StringFlag{Name: "s", Usage: "listen on `SOCKET`: unix:/path, tcp:ip:port or tcp6:[ip]:port"},
-			&cli.IntFlag{Name: "c", Value: limits.Processes, Usage: "run `NUMBER` scripts at once"},
-			&cli.BoolFlag{Name: "f", Usage: "send what scripts write to their standard error to the web server, for its log"},
-			&cli.StringSliceFlag{Name: "trust", Usage: "on TCP, do what the web server at `ADDRESS` says, an address or a network, in place of those on this machine; may be repeated"},
-			&cli.StringFlag{Name: "listen-mode", Usage: "permissions of a Unix socket that is made, in octal: `MODE`; 0660 when nothing else is said"},
-			&cli.StringFlag{Name: "listen-owner", Usage: "it belongs to `USER`"},
-			&cli.StringFlag{Name: "listen-group", Usage: "it belongs to `GROUP`, such as that of the web server"},
-			&cli.StringSliceFlag{Name: "env", Usage: "give scripts the variable `NAME=VALUE`, or NAME as it is in the environment here; may be repeated"},
-			&cli.BoolFlag{Name: "pass-authorization", Usage: "give scripts the Authorization field of the request"},
-			warmFlag(),
-			&cli.IntFlag{Name: "queue", Value: limits.Queue, Usage: "let `NUMBER` requests wait for a script to end"},
+			&cli.StringSliceFlag{Name: "root", Category: "What is run", Usage: "run scripts beneath `DIR`; may be repeated; \"/\" is every script that this user may run"},
+			&cli.StringSliceFlag{Name: "p", Category: "What is run", Usage: "run the script `FILE`; may be repeated"},
+			&cli.StringFlag{Name: "s", Category: "Where it listens", Usage: "listen on `SOCKET`: unix:/path, tcp:ip:port or tcp6:[ip]:port"},
+			&cli.IntFlag{Name: "c", Category: "Limits", Value: limits.Processes, Usage: "run `NUMBER` scripts at once", DefaultText: "4 for each processor core"},
+			&cli.BoolFlag{Name: "f", Category: "What is run", Usage: "send what scripts write to their standard error to the web server, for its log"},
+			&cli.StringSliceFlag{Name: "trust", Category: "Where it listens", Usage: "on TCP, do what the web server at `ADDRESS` says, an address or a network, in place of those on this machine; may be repeated"},
+			&cli.StringFlag{Name: "listen-mode", Category: "Where it listens", Usage: "permissions of a Unix socket that is made, in octal: `MODE`", DefaultText: "0660"},
+			&cli.StringFlag{Name: "listen-owner", Category: "Where it listens", Usage: "it belongs to `USER`"},
+			&cli.StringFlag{Name: "listen-group", Category: "Where it listens", Usage: "it belongs to `GROUP`, such as that of the web server"},
+			&cli.StringSliceFlag{Name: "env", Category: "What is run", Usage: "give scripts the variable `NAME=VALUE`, or NAME as it is in the environment here; may be repeated"},
+			&cli.BoolFlag{Name: "pass-authorization", Category: "What is run", Usage: "give scripts the Authorization field of the request"},
+			warmFlag("What is run"),
+			&cli.IntFlag{Name: "queue", Category: "Limits", Value: limits.Queue, Usage: "let `NUMBER` requests wait for a script to end"},
 			durationFlag("queue-timeout", limits.QueueTimeout, "how long each may wait, `DURATION`"),
 			durationFlag("timeout", limits.Timeout, "how long a script may take in all, `DURATION`; 0s for no limit"),
 			durationFlag("header-timeout", limits.HeaderTimeout, "how long until its header is complete, `DURATION`; 0s for no limit"),
@@ -60,13 +59,14 @@ func wrapCommand() *cli.Command {
 }
 
 func durationFlag(name string, value config.Duration, usage string) cli.Flag {
-	return &cli.DurationFlag{Name: name, Value: time.Duration(value), Usage: usage}
+	return &cli.DurationFlag{Name: name, Category: "Limits", Value: time.Duration(value), Usage: usage}
 }
 
 // wrapConfig reads the command line.
 func wrapConfig(c *cli.Context) (*config.Config, *site.Wrap, error) {
 	cfg := config.Default()
-	cfg.TrustUnix = true // as fcgiwrap: who may connect to the socket
+	cfg.TrustUnix = true     // as fcgiwrap: who may connect to the socket
+	cfg.RequestIDHeader = "" // the front's, if it has one, is passed on as it is
 	w := &site.Wrap{
 		Roots: c.StringSlice("root"), Programs: c.StringSlice("p"),
 		PassAuthorization: c.Bool("pass-authorization"), ScriptStderr: c.Bool("f"),
@@ -185,13 +185,13 @@ func wrapEnv(c *cli.Context, cfg *config.Config) error {
 
 // wrap serves until a signal, or ctx, ends it.
 func wrap(ctx context.Context, cfg *config.Config, w site.Wrap, stderr io.Writer) error {
-	h, err := site.NewWrap(cfg, w, site.Options{Software: software(), Log: slog.New(slog.NewTextHandler(stderr, nil))})
+	h, err := site.NewWrap(cfg, w, site.Options{Software: software(), Stderr: stderr})
 	if err != nil {
 		return err
 	}
-	ctx, hurry, stop := signals(ctx, stderr)
-	defer stop()
-	err = h.Serve(ctx, hurry, func(on []site.Listening) {
+	end := signals(ctx, stderr, nil)
+	defer end.finish()
+	err = h.Serve(end.first, end.second, func(on []site.Listening) {
 		fmt.Fprintf(stderr, "gatehouse: running scripts %s, at most %s at once\n", allowedScripts(&w), count(cfg.Limits.Processes, "script"))
 		for _, l := range on {
 			fmt.Fprintf(stderr, "gatehouse: on %s\n", place(l))

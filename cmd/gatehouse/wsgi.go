@@ -62,10 +62,7 @@ func fileModule(name string, executable bool) (m config.Module, ok bool, err err
 	if err != nil {
 		return m, false, err
 	}
-	var names []string
-	for _, found := range bound.FindAllStringSubmatch(text, -1) {
-		names = append(names, strings.FieldsFunc(found[1]+found[2]+found[3]+found[4], notInName)...)
-	}
+	names := boundIn(text)
 	m = config.Module{File: name, Object: "application"}
 	program := executable && strings.HasPrefix(text, "#!")
 	switch has := slices.Contains(names, m.Object); {
@@ -84,6 +81,14 @@ func fileModule(name string, executable bool) (m config.Module, ok bool, err err
 		}
 	}
 	return m, false, nil
+}
+
+// boundIn returns the names that a Python text defines.
+func boundIn(text string) (names []string) {
+	for _, found := range bound.FindAllStringSubmatch(text, -1) {
+		names = append(names, strings.FieldsFunc(found[1]+found[2]+found[3]+found[4], notInName)...)
+	}
+	return names
 }
 
 func notInName(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }
