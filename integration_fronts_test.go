@@ -210,6 +210,12 @@ var fronts = []front{
 		server: haproxy("option keep-conn\n\toption get-values\n\toption mpxs-conns\n\toption max-reqs 64")},
 	{name: "haproxy fastcgi alone", needs: []string{"haproxy"}, lacks: "SERVER_ADDR", adds: "AUTH_TYPE", listen: "fastcgi:" + onTCP,
 		server: haproxy("no option keep-conn")},
+	{name: "https h1", needs: []string{"haproxy"}, listen: "https:" + onTCP, keys: proxyKeys, tls: true, direct: true, kept: 64,
+		server: proxy("tcp", "ssl verify none send-proxy-v2")},
+	{name: "https h2", needs: []string{"haproxy"}, listen: "https:" + onTCP, keys: proxyKeys, tls: true, speaks: "HTTP/2.0", kept: 64,
+		server: proxy("http", "ssl verify none alpn h2 send-proxy-v2")},
+	{name: "h2c", needs: []string{"haproxy"}, listen: "http:" + onTCP, keys: plainProxyKeys, speaks: "HTTP/2.0", kept: 64,
+		server: proxy("http", "proto h2 send-proxy")},
 	{name: "caddy fastcgi", needs: []string{"caddy"}, listen: "fastcgi:" + onUnix, server: caddy},
 }
 

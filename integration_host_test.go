@@ -35,8 +35,9 @@ type host struct {
 	lacks   string   // a variable that the server in front does not tell
 	adds    string   // a variable that it makes of a field by itself
 	kept    int      // connections that may stay open
-	inner   *host    // the host behind it, if there is one
-	outer   *host    // the host that it is behind, if there is one
+	front   front
+	inner   *host // the host behind it, if there is one
+	outer   *host // the host that it is behind, if there is one
 
 	cmd     *exec.Cmd
 	mu      sync.Mutex
@@ -69,6 +70,9 @@ func startHost(t *testing.T, f front, b back) *host {
 // up starts the program with routes, and what stands in front of it.
 func (h *host) up(t *testing.T, f front, routes string) {
 	t.Helper()
+	if f.tls {
+		writeCertificate(t, h.path("host.pem"))
+	}
 	write(t, h.path("gatehouse.toml"), h.configuration(f)+routes, 0o644)
 	h.start(t)
 	t.Cleanup(func() { h.stop(t) })
@@ -89,7 +93,7 @@ func newHost(t *testing.T, f front) *host {
 	h := &host{
 		dir: dir, htdocs: filepath.Join(dir, "htdocs"), scripts: filepath.Join(dir, "cgi-bin"),
 		spool: filepath.Join(dir, "spool"), temp: filepath.Join(dir, "tmp"),
-		tag: fmt.Sprintf("%d-%d", os.Getpid(), time.Now().UnixNano()), kept: f.kept, fronted: f.server != nil, lacks: f.lacks, adds: f.adds,
+		tag: fmt.Sprintf("%d-%d", os.Getpid(), time.Now().UnixNano()), kept: f.kept, fronted: f.server != nil, lacks: f.lacks, adds: f.adds, front: f,
 		started: make(chan string, 1), silent: make(chan struct{}),
 		client: &http.Client{
 			Timeout:       2 * time.Minute,
@@ -197,6 +201,7 @@ func (h *host) configuration(f front) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "listen = [%q]\nlog = %q\naccess_log = %q\n", fill(f.listen, "{dir}", h.dir), h.path("error.log"), h.path("access.log"))
 	fmt.Fprintln(&text, cmp.Or(h.warm, "warm = false"))
+	text.WriteString(fill(f.keys, "{dir}", h.dir))
 	if f.mode != "" {
 		fmt.Fprintf(&text, "listen_mode = %q\n", f.mode)
 	}
@@ -365,9 +370,11 @@ func (h *host) quiet() (files []string) {
 // open lists the open files of the host: sockets, and others.
 func (h *host) open() (files, sockets []string) {
 	for _, s := range descriptors(h.cmd.Process.Pid) {
-		if strings.Contains(s, "socket:") {
+		switch _, name, _ := strings.Cut(s, " "); {
+		case strings.Contains(s, "socket:"):
 			sockets = append(sockets, s)
-		} else {
+		case name == h.htdocs, name == h.scripts: // each route's folder stays open once it was needed
+		default:
 			files = append(files, s)
 		}
 	}

@@ -99,7 +99,7 @@ var groups = []group{
 	{name: "load", trials: loadTrials, fits: alone, why: "it costs time"},
 }
 
-func noFront(f front, _ back) bool { return f.server == nil }
+func noFront(f front, _ back) bool { return f.server == nil || f.direct }
 
 func alone(f front, b back) bool { return f.server == nil && b.name == "cgi" }
 
@@ -123,6 +123,8 @@ var notes = slices.Concat(
 	each("apache fastcgi", "", "mod_proxy_fcgi leaves variables over 16 KiB out", "request field of 30 KB (B25)"),
 	each("apache", "", "Apache counts a body itself, and drops Content-Length (A79)", "fields (A65, A70, A71, A73, A75)", "HEAD (A85)"),
 	each("lighttpd fastcgi", "", "lighttpd before 1.4.83 takes any end of a response for its end", endsEarly...),
+	eachFront("HTTP/2 has no reason phrase", []string{"https h2", "h2c"}, "NPH (A95)", "Expect by curl (A62)"),
+	each("https h1", "", "its clients have a trusted address as well", "variables of a POST (A01-A36, A50, A96, F31, F32)"),
 	each("caddy", "", "Caddy adds fields of its own and tells no port; environ's tests hold what it sends", "variables through a server in front (A01-A36, A23, B71-B77)"),
 	each("caddy", "", "Caddy passes the Status field on, and writes the status line anew", "fields (A65, A70, A71, A73, A75)", "NPH (A95)"),
 	each("caddy", "", "Caddy takes any end of a response for its end", endsEarly...),

@@ -74,6 +74,10 @@ type front struct {
 	adds   string                                    // a variable that it makes of a field by itself
 	mode   string                                    // listen_mode
 	kept   int                                       // how many connections it may keep open when nothing is asked
+	keys   string                                    // more keys at the top of the configuration
+	speaks string                                    // what programs are told that it speaks; "" for HTTP/1 as its client does
+	tls    bool                                      // whether over TLS
+	direct bool                                      // it passes on every byte of its client
 	server func(t *testing.T, h *host) (addr string) // starts what speaks HTTP and leads to h; nil: h does
 }
 
@@ -110,7 +114,9 @@ func TestIntegration(t *testing.T) {
 	}
 	for _, b := range backs[1:] {
 		t.Run("http/"+b.name, func(t *testing.T) { runTrials(t, fronts[0], b) })
-		t.Run("nginx fastcgi kept/"+b.name, func(t *testing.T) { runTrials(t, frontNamed(t, "nginx fastcgi kept"), b) })
+		for _, name := range []string{"nginx fastcgi kept", "https h1", "https h2", "h2c"} {
+			t.Run(name+"/"+b.name, func(t *testing.T) { runTrials(t, frontNamed(t, name), b) })
+		}
 	}
 }
 
@@ -167,6 +173,10 @@ var whereIs = map[string]string{
 	"libc6-dev":        "/usr/include/stdio.h",
 	"mawk":             "/usr/bin/mawk",
 	"curl":             "/usr/bin/curl",
+	"openssl":          "/usr/bin/openssl",
+	"nghttp2-client":   "/usr/bin/h2load",
+	"logrotate":        "/usr/sbin/logrotate",
+	"goaccess":         "/usr/bin/goaccess",
 }
 
 func installed(packages ...string) (missing string, ok bool) {
