@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 
 	"github.com/urfave/cli/v2"
 
@@ -63,12 +62,4 @@ func check(cfg *config.Config) error {
 		c.Held = site.HeldBy(control)
 	}
 	return site.Check(cfg, c)
-}
-
-// giveBack returns to the system what it took to read many sites, which is as much again
-// as they need; the heap would keep it for long (see tuneRuntime).
-func giveBack(cfg *config.Config) {
-	if len(cfg.Sites) >= 500 {
-		debug.FreeOSMemory()
-	}
 }

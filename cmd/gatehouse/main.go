@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -29,15 +28,12 @@ func main() {
 // tuneRuntime sets what the environment does not say. A start holds one of the
 // runtime's processors until the program is loaded, and there may be as many starts
 // at once as the machine has processors: twice as many leave the others for HTTP
-// (BenchmarkStaticWhileCGI in internal/site shows what for). The heap
-// is small, so that collecting it often costs more than it gives back.
+// (BenchmarkStaticWhileCGI in internal/site shows what for).
 func tuneRuntime() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0))
 	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
-	}
+	collectRarely()
 }
 
 // unblockSignals sees to it that programs do not inherit blocked signals from

@@ -59,6 +59,7 @@ func serveCommanded(c *cli.Context, up *readiness) error {
 		return err
 	}
 	read := func() (*served, error) {
+		collectOften()
 		s, err := open(c.String("config"), c.Args().First(), c.String("root"))
 		if err != nil {
 			return nil, err
@@ -92,14 +93,16 @@ func busyHint(err error) error {
 // serve runs until a signal, or ctx, ends it. read is for a reload, nil where there is
 // nothing to read again.
 func serve(ctx context.Context, s *served, read func() (*served, error), stderr io.Writer, up *readiness) error {
+	var h *site.Host
 	h, err := site.New(s.config, site.Options{
 		Development: s.made && loopback(s.config.Listen), Software: software(),
 		Stderr: stderr, AccessLog: stderr,
+		Retired: func() { tuneHeap(h.Config()) },
 	})
 	if err != nil {
 		return err
 	}
-	giveBack(s.config)
+	tuneHeap(s.config)
 	d := newService(h, h.Log(), read)
 	return errors.Join(d.run(ctx, s, stderr, up), h.Close())
 }

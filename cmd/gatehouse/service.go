@@ -144,6 +144,7 @@ func (d *service) reloadOnce() error {
 	if err == nil {
 		err = d.apply(s)
 	}
+	tuneHeap(d.host.Config())
 	if err != nil {
 		d.log.Error("the configuration was not reloaded; all stays as it was")
 		for line := range strings.SplitSeq(err.Error(), "\n") {
@@ -246,6 +247,7 @@ func (d *service) run(ctx context.Context, s *served, stderr io.Writer, up *read
 		d.own()
 		announce(stderr, s, on, d.pages())
 		d.systemd.begin(d.end.first, stateOf(s), d.host.Alive)
+		s.config = nil // the host has it as long as it is in force
 		up.ready()
 	})
 	return errors.Join(err, closed(ln))

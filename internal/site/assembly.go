@@ -168,18 +168,25 @@ func (h *Host) retire(a *assembly) {
 	}
 	h.ending.Go(func() {
 		<-a.unused
-		err := a.release()
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		delete(h.alive, a)
-		switch {
-		case err == nil:
-		case h.closed:
-			h.failed = append(h.failed, err)
-		default:
-			h.log.Warn("a configuration that is no longer in force did not end properly", "error", err)
+		h.retired(a, a.release())
+		if h.options.Retired != nil {
+			h.ending.Go(h.options.Retired) // not here, where the assembly may count as used
 		}
 	})
+}
+
+// retired forgets an assembly that has ended.
+func (h *Host) retired(a *assembly, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.alive, a)
+	switch {
+	case err == nil:
+	case h.closed:
+		h.failed = append(h.failed, err)
+	default:
+		h.log.Warn("a configuration that is no longer in force did not end properly", "error", err)
+	}
 }
 
 // release ends what no other assembly uses, and lets go of the sites' folders.

@@ -43,6 +43,10 @@ type Options struct {
 	// needs is not looked at, and a script that cannot be run is no mistake.
 	Trial bool
 
+	// Retired is called when a configuration that another has replaced has ended, and is
+	// gone; nil for nobody. Close waits for it.
+	Retired func()
+
 	also func(*assembly) // what is to be checked besides
 }
 
