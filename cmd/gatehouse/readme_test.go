@@ -92,3 +92,13 @@ func readme(t *testing.T) string {
 	}
 	return string(b)
 }
+
+// Two commands are all that a new machine with Go and make needs.
+func TestReadmeFirstCommands(t *testing.T) {
+	text := readme(t)
+	for _, command := range []string{"go run ./cmd/gatehouse serve", "make test"} {
+		if !strings.Contains(text, "\n    "+command+" ") {
+			t.Errorf("README.md does not have %q", command)
+		}
+	}
+}
