@@ -93,7 +93,7 @@ func TestCgroupLeavesReused(t *testing.T) {
 		p.End()
 		await(t, "gone", p.Gone())
 	}
-	_, err := e.Spawn(context.Background(), &process.Command{Path: "/nonexistent"})
+	_, err := e.Spawn(context.Background(), &process.Command{Path: "/proc/nonexistent"})
 	if err == nil {
 		t.Error("a missing file was started")
 	}
@@ -168,7 +168,7 @@ func TestCgroupKept(t *testing.T) {
 }
 
 func TestCgroupUnusable(t *testing.T) {
-	for _, dir := range []string{"/nonexistent", t.TempDir()} {
+	for _, dir := range []string{"/proc/nonexistent", t.TempDir()} {
 		before := descriptors()
 		e := process.Exec{Cgroup: dir}
 		for range 2 {

@@ -277,7 +277,7 @@ func TestFailingSpawns(t *testing.T) {
 		command process.Command
 		want    syscall.Errno
 	}{
-		{"ENOENT", process.Command{Path: "/nonexistent/program"}, syscall.ENOENT},
+		{"ENOENT", process.Command{Path: "/proc/nonexistent/program"}, syscall.ENOENT},
 		{"EACCES", process.Command{Path: plain}, syscall.EACCES},
 		{"E2BIG", process.Command{Path: "/bin/true", Env: []string{"A=" + strings.Repeat("x", 130<<10)}}, syscall.E2BIG},
 		{"EINVAL", process.Command{Path: "/bin/true", Env: []string{"A=\x00"}}, syscall.EINVAL},

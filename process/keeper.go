@@ -135,8 +135,8 @@ func (w *Workers) weighAll() {
 
 // mayWeigh reports whether it is time for another look at the worker's memory.
 func (wk *worker) mayWeigh(now time.Time) bool {
-	last := wk.weighed.Load()
-	return now.UnixNano()-last >= int64(weighAtLeast) && wk.weighed.CompareAndSwap(last, now.UnixNano())
+	last, at := wk.weighed.Load(), ticks(now)
+	return (last == 0 || at-last >= int64(weighAtLeast)) && wk.weighed.CompareAndSwap(last, at)
 }
 
 // weigh retires a worker that uses too much memory; it reports whether it does not.

@@ -53,7 +53,7 @@ func TestPipeClose(t *testing.T) {
 	run(t, e, sh("exit 0"))
 	before := descriptors()
 	p := pipe(t, true)
-	if _, err := e.Spawn(context.Background(), &process.Command{Path: "/nonexistent", Stdout: p.Theirs}); err == nil {
+	if _, err := e.Spawn(context.Background(), &process.Command{Path: "/proc/nonexistent", Stdout: p.Theirs}); err == nil {
 		t.Error("a missing file was started")
 	}
 	p.Close()

@@ -51,8 +51,8 @@ func TestStartError(t *testing.T) {
 		},
 		{"no interpreter", write(t, 0o755, "#!\nexit\n"), syscall.ENOEXEC, syscall.ENOEXEC, "names no interpreter"},
 		{
-			"missing interpreter", write(t, 0o755, "#! /nonexistent/perl -w\n"), syscall.ENOENT, syscall.ENOEXEC,
-			`its interpreter "/nonexistent/perl", named in its "#!" line, does not exist`,
+			"missing interpreter", write(t, 0o755, "#! /proc/nonexistent/perl -w\n"), syscall.ENOENT, syscall.ENOEXEC,
+			`its interpreter "/proc/nonexistent/perl", named in its "#!" line, does not exist`,
 		},
 		{
 			"interpreter not executable", write(t, 0o755, "#!"+plain+"\n"), syscall.EACCES, syscall.ENOEXEC,
@@ -128,7 +128,7 @@ func TestStartErrorOfCommand(t *testing.T) {
 		},
 		{"A28 no value", process.Command{Path: "/bin/true", Env: []string{strings.Repeat("x", 130<<10)}}, syscall.E2BIG, `xxx…" with 133120)`},
 		{"A28 argument", process.Command{Path: "/bin/true", Args: []string{"true", cookie}}, syscall.E2BIG, "(0 variables, "},
-		{"no such dir", process.Command{Path: "/bin/true", Dir: "/nonexistent"}, syscall.ENOENT, "its working directory: stat /nonexistent: no such file or directory"},
+		{"no such dir", process.Command{Path: "/bin/true", Dir: "/proc/nonexistent"}, syscall.ENOENT, "its working directory: stat /proc/nonexistent: no such file or directory"},
 		{"dir is a file", process.Command{Path: "/bin/true", Dir: plain}, syscall.ENOTDIR, `is not a directory`},
 		{"NUL", process.Command{Path: "/bin/true", Args: []string{"a\x00b"}}, syscall.EINVAL, "invalid argument"},
 	}

@@ -28,7 +28,7 @@ type pool struct {
 	preload []string
 	learns  bool
 	asking  atomic.Int32 // requests that look for a spare
-	used    atomic.Int64 // when the last of them left, in Unix nanoseconds
+	used    atomic.Int64 // when the last of them left, in ticks
 
 	mu       sync.Mutex
 	closed   bool
@@ -94,7 +94,7 @@ func newPool(w *Warm, s *WarmSpawner, j *job, key string) *pool {
 func (p *pool) enter() { p.asking.Add(1) }
 
 func (p *pool) leave() {
-	p.used.Store(time.Now().UnixNano())
+	p.used.Store(ticks(time.Now()))
 	p.asking.Add(-1)
 }
 
@@ -481,7 +481,7 @@ func (p *pool) idle() time.Duration {
 	if p.asking.Load() > 0 {
 		return 0
 	}
-	return time.Since(time.Unix(0, p.used.Load()))
+	return time.Duration(ticks(time.Now()) - p.used.Load())
 }
 
 // close ends the helpers and spares, and returns the modules that were learnt.

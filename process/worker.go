@@ -40,7 +40,7 @@ type worker struct {
 	errs    Stderr
 	stderr  *os.File      // our end of its standard error; readStderr closes it
 	read    chan struct{} // closed when its standard error has been read to the end
-	weighed atomic.Int64  // when its memory was looked at, in Unix nanoseconds
+	weighed atomic.Int64  // when its memory was looked at, in ticks; 0 for never
 
 	held   heldLines
 	cancel context.CancelFunc // gives up its start

@@ -60,8 +60,8 @@ func TestWorkersStartFails(t *testing.T) {
 		want    string
 		timeout time.Duration
 	}{
-		{"missing", &process.Command{Path: "/nonexistent/app"}, "the file does not exist", 0},
-		{"missing interpreter", &process.Command{Path: write(t, 0o755, "#!/nonexistent/perl\n")}, `its interpreter "/nonexistent/perl"`, 0},
+		{"missing", &process.Command{Path: "/proc/nonexistent/app"}, "the file does not exist", 0},
+		{"missing interpreter", &process.Command{Path: write(t, 0o755, "#!/proc/nonexistent/perl\n")}, `its interpreter "/proc/nonexistent/perl"`, 0},
 		{"ends", shArgs("echo cannot open the database >&2; exit 4", "{socket}"),
 			`: exit status 4, before it listened, its last line on standard error was "cannot open the database"`, 0},
 		{"goes to the background", shArgs("(setsid sleep 1000 >/dev/null 2>&1 &); exit 0", "{port}"), "perhaps to go on in the background", 0},

@@ -52,7 +52,7 @@ func TestWorkersCheck(t *testing.T) {
 		{"minimum above maximum", &process.Workers{Spawner: e, Command: *sh(""), Min: 3, Max: 2}, "minimum of 3 is above the maximum of 2"},
 		{"negative minimum", &process.Workers{Spawner: e, Command: *sh(""), Min: -1}, "minimum of -1"},
 		{"two ways to listen", &process.Workers{Spawner: e, Command: *fake("worker", "{port}", "{socket}")}, `both "{port}" and "{socket}"`},
-		{"no folder", &process.Workers{Spawner: e, Command: *sh(""), Dir: "/nonexistent"}, "/nonexistent"},
+		{"no folder", &process.Workers{Spawner: e, Command: *sh(""), Dir: "/proc/nonexistent"}, "/proc/nonexistent"},
 		{"long folder", &process.Workers{Spawner: e, Command: *sh(""), Dir: longFolder(t)}, "a socket's may have 107"},
 	}
 	for _, test := range tests {
