@@ -13,11 +13,16 @@ import (
 	"time"
 
 	"gatehouse/internal/config"
+	"gatehouse/internal/site"
 )
 
 // maxConns is how many connections an admin listener has at a time. They have places of
 // their own: none of the host's.
 const maxConns = 64
+
+// reserved is how many descriptors the status page, and the control socket, each have for
+// connections when no other is left.
+const reserved = 4
 
 // sockets are the listeners of the status page.
 type sockets struct {
@@ -25,9 +30,10 @@ type sockets struct {
 	serves sync.WaitGroup
 	places chan struct{}
 
-	mu   sync.Mutex
-	all  []*socket
-	past bool // closed
+	mu      sync.Mutex
+	all     []*socket
+	past    bool          // closed
+	reserve *site.Reserve // nil until there is one to listen on
 }
 
 type socket struct {
@@ -128,7 +134,10 @@ func (ss *sockets) use(kept, opened []*socket) {
 			_ = o.ln.Close()
 			continue
 		}
-		ln := &limited{Listener: o.ln, places: ss.places}
+		if ss.reserve == nil {
+			ss.reserve = site.NewReserve(reserved)
+		}
+		ln := &limited{Listener: ss.reserve.Listener(o.ln), places: ss.places}
 		ss.serves.Go(func() { _ = ss.server.Serve(ln) }) // until the listener is closed
 	}
 }
@@ -144,6 +153,12 @@ func (s *Server) Close(ctx context.Context) error {
 		err = errors.Join(err, s.sockets.server.Close())
 	}
 	s.sockets.serves.Wait()
+	s.sockets.mu.Lock()
+	defer s.sockets.mu.Unlock()
+	if r := s.sockets.reserve; r != nil {
+		r.Close()
+		s.sockets.reserve = nil
+	}
 	return err
 }
 

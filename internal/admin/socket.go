@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gatehouse/internal/config"
+	"gatehouse/internal/site"
 )
 
 // DefaultSocket is where the control socket is when the configuration does not say: for
@@ -131,9 +132,10 @@ type Socket struct {
 	server *http.Server
 	serves sync.WaitGroup
 
-	mu   sync.Mutex
-	path string
-	ln   net.Listener
+	mu      sync.Mutex
+	path    string
+	ln      net.Listener
+	reserve *site.Reserve // nil until it listens
 }
 
 // NewSocket makes one that answers by h those who may use it: root and the user of this
@@ -163,9 +165,14 @@ func (s *Socket) Move(path string, ln net.Listener) {
 		_ = s.ln.Close()
 	}
 	s.path, s.ln = path, ln
-	if ln != nil {
-		s.serves.Go(func() { _ = s.server.Serve(ln) }) // until the listener is closed
+	if ln == nil {
+		return
 	}
+	if s.reserve == nil {
+		s.reserve = site.NewReserve(reserved)
+	}
+	kept := s.reserve.Listener(ln)
+	s.serves.Go(func() { _ = s.server.Serve(kept) }) // until the listener is closed
 }
 
 // Shutdown closes the listener and waits for the requests that run, until ctx is done:
@@ -177,6 +184,12 @@ func (s *Socket) Shutdown(ctx context.Context) error {
 		err = errors.Join(err, s.server.Close())
 	}
 	s.serves.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reserve != nil {
+		s.reserve.Close()
+		s.reserve = nil
+	}
 	return err
 }
 
@@ -195,7 +208,7 @@ type peerKey struct{}
 // withPeer looks up whose process is at the other end (SO_PEERCRED, unix(7)).
 func withPeer(ctx context.Context, conn net.Conn) context.Context {
 	uid := -1
-	if c, ok := conn.(*net.UnixConn); ok {
+	if c, ok := conn.(syscall.Conn); ok && conn.LocalAddr().Network() == "unix" {
 		if raw, err := c.SyscallConn(); err == nil {
 			_ = raw.Control(func(fd uintptr) {
 				if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"encoding"
 	"errors"
 	"fmt"
@@ -60,6 +61,7 @@ func (d *decoder) decode(text []byte) {
 		return
 	}
 	before := len(d.errs)
+	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) // the mark that editors on Windows put in front
 	root := parseTree(text, d.fail)
 	switch {
 	case root == nil: // broken syntax, the last mistake, may have made the others

@@ -129,6 +129,23 @@ func TestLoadStopsAtBrokenSyntax(t *testing.T) {
 	}
 }
 
+// What editors on Windows put in front of a text is none of it, and counts as no column.
+func TestLoadByteOrderMark(t *testing.T) {
+	const mark = "\xef\xbb\xbf"
+	t.Chdir(files(t, map[string]string{
+		"g.toml": mark + "include = ['a']\r\n[[site]]\r\nhosts = ['x']", "a": mark + "[[site]]\r\nhosts = ['y']",
+		"h.toml": mark + "listn = []\n" + mark + "[[site]]",
+	}))
+	cfg, err := config.Load("g.toml")
+	if err != nil || len(cfg.Sites) != 2 {
+		t.Errorf("got %v, %v", cfg, err)
+	}
+	_, err = config.Load("h.toml")
+	if got := text(err); !strings.HasPrefix(got, "h.toml:2:1: syntax error: invalid character") {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestLoadMissing(t *testing.T) {
 	t.Chdir(t.TempDir())
 	_, err := config.Load("g.toml")

@@ -108,6 +108,25 @@ func (a *assembly) checkListen() {
 	a.probe(func(l config.Listen) bool { return f != nil && f.has(l) || isPassed(l.Network+" "+l.Address) }, nil)
 }
 
+// Examine returns what would keep Serve or Reload from putting a configuration to work,
+// and changes nothing: for who knows of a mistake already, and is to tell all of them.
+func (h *Host) Examine(cfg *config.Config) error {
+	h.reloading.Lock()
+	defer h.reloading.Unlock()
+	h.mu.Lock()
+	closed := h.closed
+	h.mu.Unlock()
+	if closed {
+		return ErrClosed
+	}
+	a, err := h.assemble(cfg)
+	if err != nil {
+		return err
+	}
+	a.checkListen()
+	return errors.Join(a.faults.Sorted(), a.release())
+}
+
 // isPassed reports whether TakeListener has a listener of that name.
 func isPassed(name string) bool {
 	if taking() != nil {
@@ -122,7 +141,9 @@ func isPassed(name string) bool {
 func (a *assembly) listenLack(l config.Listen, err error) *config.Error {
 	reason, hint := fmt.Sprintf("cannot listen on %s: %v", l, bare(err)), ""
 	switch {
-	case errors.Is(err, syscall.EADDRINUSE) && a.options.also != nil: // serve says what to do
+	case errors.Is(err, syscall.EADDRINUSE) && l.Network == "unix" && isOther(l.Address):
+		hint = "there is a file that is no socket"
+	case errors.Is(err, syscall.EADDRINUSE) && a.config.File != "": // else serve says what to do
 		hint = "another program listens there"
 	case errors.Is(err, fs.ErrPermission) && l.Network == "tcp":
 		hint = "ports below 1024 are for root, or for CAP_NET_BIND_SERVICE"
@@ -140,6 +161,12 @@ func (a *assembly) listenLack(l config.Listen, err error) *config.Error {
 		e = a.config.Mistake(nil, nil, owner.key, owner.reason, owner.hint)
 	}
 	return e.Because(err)
+}
+
+// isOther reports whether there is something at path that is no socket.
+func isOther(path string) bool {
+	st, err := os.Lstat(path)
+	return err == nil && st.Mode().Type() != os.ModeSocket
 }
 
 // bare is an error of a system call without what the message says already.

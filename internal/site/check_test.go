@@ -62,11 +62,13 @@ func TestCheck(t *testing.T) {
 		{"cgroup", "cgroup = 'DIR/folder'\n[[site]]", `1:10: cgroup: folder "DIR/folder" is not in a cgroup v2 file system (expected a cgroup v2 folder that is delegated`},
 		{"socket's folder", "listen = ['127.0.0.1:0', 'unix:gone/s', 'unix:socket-file']\n[[site]]",
 			`1:26: listen: cannot listen on unix:gone/s: no such file or directory (the folder "DIR/gone" does not exist)
-1:41: listen: cannot listen on unix:socket-file: `},
+1:41: listen: cannot listen on unix:socket-file: address already in use (there is a file that is no socket)`},
 		{"admin's", "admin = ['unix:gone/s', '192.0.2.1:9']\n[[site]]",
 			`1:10: admin: cannot listen on unix:gone/s: no such file or directory (the folder "DIR/gone" does not exist)
 1:25: admin: cannot listen on 192.0.2.1:9: cannot assign requested address (the address is none of this machine's)`},
 		{"control", "control = 'gone/c'\n[[site]]", `1:11: control: folder "DIR/gone" does not exist`},
+		{"beside a module", "[[site]]\n[[site.route]]\npath = '/'\nwsgi = 'gone.py'\nsendfile = 'gone/'", `4:8: site.route.wsgi.module: file "DIR/gone.py" does not exist
+5:12: site.route.sendfile: folder "DIR/gone/" does not exist`},
 		{"owners", "listen_owner = 'no-such-user'\nlisten_group = 'no-such-group'\n[[site]]",
 			`1:16: listen_owner: there is no user "no-such-user"
 2:16: listen_group: there is no group "no-such-group"`},

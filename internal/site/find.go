@@ -177,7 +177,10 @@ func (s *site) findScript(f *Found, matched, rest, query string) (*Found, error)
 			f.Redirect, f.Status = to, 301
 			return f, nil
 		}
-		index, ok := s.index(r.root, file)
+		index, ok, err := s.index(r.root, file)
+		if err != nil {
+			return nil, s.walkError(err, r.root, matched+rest)
+		}
 		if !ok {
 			return nil, &cgi.Error{Kind: cgi.Forbidden, Reason: fmt.Sprintf("%q is a folder of scripts and has no index", matched+rest)} // A41
 		}
@@ -221,8 +224,10 @@ func (s *site) findFile(f *Found, st *static, matched, rest, query string) (*Fou
 			f.Redirect, f.Status = to, 301
 			return f, nil
 		}
-		index, ok := s.index(st.root, file)
+		index, ok, err := s.index(st.root, file)
 		switch {
+		case err != nil:
+			return nil, s.walkError(err, st.root, matched+rest)
 		case !ok && st.listing:
 			return f.file(st, path.Join(".", file)+"/")
 		case !ok:
@@ -279,15 +284,20 @@ func hidden(rel string) bool {
 	return false
 }
 
-// index finds the index of a folder. The name it returns has no leading slash.
-func (s *site) index(root *folder, dir string) (string, bool) {
+// index finds the index of a folder. The name it returns has no leading slash. It fails
+// only where it cannot be told now whether there is one.
+func (s *site) index(root *folder, dir string) (string, bool, error) {
 	for _, name := range s.config.Index {
 		file := path.Join(dir, name)
-		if st, err := root.Stat(file); err == nil && st.Mode().IsRegular() {
-			return file, true
+		st, err := root.Stat(file)
+		if err == nil && st.Mode().IsRegular() {
+			return file, true, nil
+		}
+		if scarce(err) {
+			return "", false, err
 		}
 	}
-	return "", false
+	return "", false, nil
 }
 
 // walk follows rel beneath root, segment by segment, to the first thing that is
@@ -334,6 +344,8 @@ func checkKind(st fs.FileInfo) error {
 // walkError says what it means that the walk failed.
 func (s *site) walkError(err error, root *folder, urlPath string) error {
 	switch {
+	case scarce(err):
+		return noRoomFor(urlPath, err)
 	case errors.Is(err, fs.ErrNotExist):
 		return notFound(urlPath)
 	case errors.Is(err, fs.ErrPermission):

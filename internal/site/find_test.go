@@ -2,7 +2,6 @@ package site_test
 
 import (
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -402,7 +401,7 @@ func TestFallback(t *testing.T) {
 func TestLocalRedirectIsRoutedAgain(t *testing.T) {
 	dir := findTree(t)
 	for name, target := range map[string]string{"to-git": "/.git/config", "to-source": "/bin/env", "to-out": "/out.txt", "to-file": "/hello.txt", "to-env": "/env.cgi/i?q=1"} {
-		if err := os.WriteFile(filepath.Join(dir, "cgi-bin", name), []byte(script(`printf 'Location: `+target+`\n\n'`)), 0o755); err != nil {
+		if err := write(filepath.Join(dir, "cgi-bin", name), script(`printf 'Location: `+target+`\n\n'`)); err != nil {
 			t.Fatal(err)
 		}
 	}

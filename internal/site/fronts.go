@@ -28,6 +28,7 @@ type server interface {
 type fronts struct {
 	host    *Host
 	places  *places
+	reserve *Reserve
 	http    *http.Server
 	inside  *insideListener
 	failed  chan error // of a listener that has not been closed
@@ -49,7 +50,7 @@ type front struct {
 }
 
 func newFronts(h *Host, base context.Context) *fronts {
-	f := &fronts{host: h, places: newPlaces(h.most(h.current.config.Connections)), failed: make(chan error, 1)}
+	f := &fronts{host: h, places: newPlaces(h.most(h.current.config.Connections)), reserve: NewReserve(reserved), failed: make(chan error, 1)}
 	f.inside = newInsideListener()
 	f.http = &http.Server{ // E30, E31
 		Handler:           h,
@@ -63,7 +64,7 @@ func newFronts(h *Host, base context.Context) *fronts {
 			if ln == f.inside {
 				return context.WithValue(base, insideKey{}, true)
 			}
-			return base
+			return f.through(base, ln)
 		},
 	}
 	speakHTTP2(f.http)
@@ -76,7 +77,8 @@ func (f *fronts) add(o opened, a *assembly) {
 	one := &front{opened: o}
 	one.use(a)
 	most := f.places.size()
-	one.bounded = f.places.counted(o.ln)
+	ln := f.reserve.refusing(o.ln, f.turnAway(o.Protocol), f.host.log)
+	one.bounded = f.places.counted(ln)
 	one.door = one.bounded
 	switch h := f.host; o.Protocol {
 	case "fastcgi":
@@ -85,7 +87,7 @@ func (f *fronts) add(o opened, a *assembly) {
 		one.server = &scgi.Server{Gateway: one, Log: h.log, MaxConns: most}
 	default:
 		one.server = f.http
-		one.bounded = f.places.bound(o.ln)
+		one.bounded = f.places.bound(ln)
 		one.door = f.speaksHTTP(one.bounded, o.Protocol)
 	}
 	f.mu.Lock()
@@ -101,6 +103,26 @@ func (f *fronts) add(o opened, a *assembly) {
 			}
 		}
 	})
+}
+
+// frontKey finds in the context of a request over HTTP the *front that it came through.
+type frontKey struct{}
+
+// through is the context of what comes through a door.
+func (f *fronts) through(base context.Context, door net.Listener) context.Context {
+	for _, o := range f.list() {
+		if o.door == door {
+			return context.WithValue(base, frontKey{}, o)
+		}
+	}
+	return base
+}
+
+// lastOfItsConnection reports whether no more requests are to come on the connection of
+// this one, since its listener is closed.
+func lastOfItsConnection(r *http.Request) bool {
+	o, ok := r.Context().Value(frontKey{}).(*front)
+	return ok && o.closing.Load()
 }
 
 // Serve answers a request by the configuration in force.
@@ -144,7 +166,8 @@ func (f *fronts) list() []*front {
 }
 
 // retire closes listeners. The connections that they have accepted end with the requests
-// on them; those of HTTP go on.
+// on them; those of HTTP each with its next response, or when it has been idle for as long
+// as it may: who closes an idle one loses the request that is on its way.
 func (f *fronts) retire(those []*front) {
 	gone := make(map[*front]bool)
 	for _, o := range those {

@@ -14,7 +14,7 @@ import (
 // each is asked for each connection.
 func (f *fronts) speaksHTTP(ln net.Listener, protocol string) net.Listener {
 	h := f.host
-	ln = &proxyListener{ln, func(peer net.Addr) bool { return h.inForce().speaksFor(peer) }}
+	ln = &proxyListener{Listener: ln, expects: func(peer net.Addr) bool { return h.inForce().speaksFor(peer) }, log: h.log}
 	if protocol == "https" {
 		ln = newTLSListener(ln, f.places, func() *tls.Config { return h.inForce().secure.config }, h.log)
 	}

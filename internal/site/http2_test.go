@@ -1,12 +1,15 @@
 package site_test
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -185,15 +188,89 @@ func TestHTTP2Stop(t *testing.T) {
 		}
 	}
 	put(t, filepath.Join(dir, "gate"), "")
-	for got := "GOAWAY"; got != "200"; { // there are two of them
-		if got, _ = f.answer(t, 1); got != "GOAWAY" && got != "200" {
-			t.Fatalf("the stream that was open: %s", got)
-		}
+	if said := f.sayings(false); !slices.Contains(said, "200") { // perhaps with another GOAWAY
+		t.Fatalf("the stream that was open: %q", said)
 	}
 	<-s.done
 	if s.err != nil {
 		t.Errorf("Serve: %v", s.err)
 	}
+}
+
+// Where a reload takes a listener away, its connections end, each with its next response:
+// those of HTTP/2 are told so by GOAWAY. Those of the listeners that stay go on.
+func TestHTTP2ListenerGone(t *testing.T) {
+	dir := tree(t, files{"htdocs/x.txt": "text"})
+	const rest = "\nh2c = true\n[[site]]\nroot = 'DIR/htdocs'\n"
+	s := start(t, dir, "listen = ['unix:DIR/a.sock', 'unix:DIR/b.sock']"+rest)
+	get := []string{":method", "GET", ":scheme", "http", ":path", "/x.txt", ":authority", "localhost"}
+	var two [2]*frames
+	var one [2]net.Conn
+	var in [2]*bufio.Reader
+	for n, name := range []string{"a.sock", "b.sock"} {
+		two[n] = newFrames(t, dialUnix(t, filepath.Join(dir, name)))
+		one[n] = dialUnix(t, filepath.Join(dir, name))
+		in[n] = bufio.NewReader(one[n])
+	}
+	for round, want := range []struct {
+		after  string
+		closes [2]bool
+	}{{"the start", [2]bool{}}, {"the reload", [2]bool{false, true}}} {
+		for n, closes := range want.closes {
+			two[n].ask(t, uint32(2*round+1), true, get...)
+			if said := two[n].sayings(closes); !slices.Contains(said, "200") || slices.Contains(said, "GOAWAY") != closes {
+				t.Errorf("listener %d after %s, by HTTP/2: %q", n, want.after, said)
+			}
+			if _, err := io.WriteString(one[n], "GET /x.txt HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			resp, err := http.ReadResponse(in[n], nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != 200 || resp.Close != closes {
+				t.Errorf("listener %d after %s, by HTTP/1: %s, closes %v, %v", n, want.after, resp.Status, resp.Close, err)
+			}
+		}
+		if round == 0 {
+			s.reload(t, dir, "listen = ['unix:DIR/a.sock']"+rest)
+		}
+	}
+}
+
+// sayings are what comes until the one stream that is open has been answered, or until the connection is
+// closed: its status, GOAWAY wherever it stands, and "closed".
+func (f *frames) sayings(closes bool) (said []string) {
+	for ended := false; closes || !ended; {
+		frame, err := f.ReadFrame()
+		if err != nil {
+			return append(said, "closed")
+		}
+		switch frame := frame.(type) {
+		case *http2.MetaHeadersFrame:
+			said = append(said, frame.PseudoValue("status"))
+			ended = frame.StreamEnded()
+		case *http2.DataFrame:
+			ended = frame.StreamEnded()
+		case *http2.RSTStreamFrame:
+			said, ended = append(said, frame.ErrCode.String()), true
+		case *http2.GoAwayFrame:
+			said = append(said, "GOAWAY")
+		}
+	}
+	return said
+}
+
+// dialUnix connects to a socket until the test is over.
+func dialUnix(t *testing.T, name string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("unix", name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(2 * long))
+	return conn
 }
 
 // A client has no more than its streams at a time, and floods of frames end its

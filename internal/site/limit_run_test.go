@@ -85,7 +85,7 @@ const narrow = `
 // A97: 503 with Retry-After, at once where the queue is full, later where no turn
 // came.
 func TestBusy(t *testing.T) {
-	dir := tree(t, files{"cgi-bin/held": script("echo x >> ../runs", okHeader, "echo begun", "exec sleep 60"), "cgi-bin/": ""})
+	dir := tree(t, files{"cgi-bin/held": script("echo x >> ../runs", okHeader, "echo begun", "exec sleep 600"), "cgi-bin/": ""})
 	s := start(t, dir, narrow)
 	conn, _ := s.begin(t, "/cgi-bin/held")
 	defer conn.Close()
@@ -117,7 +117,7 @@ func TestPlaceIsHeldUntilDead(t *testing.T) {
 		status             int // 0: the client goes while it is answered
 	}{
 		{"after its header", "", okHeader, 0},
-		{"before its header", "  header_timeout = '300ms'\n", ":", http.StatusGatewayTimeout},
+		{"before its header", "  header_timeout = '1s'\n", ":", http.StatusGatewayTimeout},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := tree(t, files{"now/": "",

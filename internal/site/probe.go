@@ -38,10 +38,10 @@ func (a *assembly) probe(have func(config.Listen) bool, held func(uint64) bool) 
 			a.faults = append(a.faults, a.listenLack(l, err))
 		}
 	}
-	for n, l := range a.config.Admin { // the host does not open them itself
-		if a.options.also == nil {
-			break
-		}
+	if held == nil { // what the host does not open itself may be there already
+		held = heldIn("/proc/self/fd")
+	}
+	for n, l := range a.config.Admin {
 		if err := probeOne(l, held); err != nil {
 			e := a.listenLack(l, err)
 			a.report(nil, nil, &lack{key: fmt.Sprintf("admin.%d", n), reason: e.Reason, hint: e.Hint, cause: err})
@@ -119,7 +119,7 @@ func probeUnix(path string, held func(uint64) bool) error {
 	st, err := os.Lstat(path)
 	switch {
 	case err == nil && st.Mode().Type() != os.ModeSocket:
-		return &fs.PathError{Op: "listen", Path: path, Err: fmt.Errorf("%w: a file that is no socket has that name", syscall.EADDRINUSE)}
+		return syscall.EADDRINUSE
 	case err == nil:
 		inodes, err := listeningUnix(path)
 		if err != nil {
@@ -203,7 +203,11 @@ func HeldBy(control string) func(inode uint64) bool {
 	if pid <= 0 {
 		return nil
 	}
-	dir := fmt.Sprintf("/proc/%d/fd", pid)
+	return heldIn(fmt.Sprintf("/proc/%d/fd", pid))
+}
+
+// heldIn tells which sockets are among the descriptors in that folder of /proc.
+func heldIn(dir string) func(inode uint64) bool {
 	names, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrPermission) {
 		return func(uint64) bool { return true } // another user's: it cannot be told, and is most likely so

@@ -2,9 +2,11 @@ package site
 
 import (
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/pires/go-proxyproto"
@@ -20,6 +22,27 @@ var proxyHeaderTime = 10 * time.Second
 type proxyListener struct {
 	net.Listener
 	expects func(peer net.Addr) bool
+	log     *slog.Logger
+
+	mu   sync.Mutex
+	told time.Time // when tell last did
+}
+
+// tellPause is how long nothing is said of refused connections after one was.
+const tellPause = 10 * time.Minute
+
+// tell says why a connection was refused: its peer is told nothing.
+func (l *proxyListener) tell(peer net.Addr, err error) {
+	l.mu.Lock()
+	due := l.told.IsZero() || time.Since(l.told) >= tellPause
+	if due {
+		l.told = time.Now()
+	}
+	l.mu.Unlock()
+	if due {
+		l.log.Warn("a connection of one of trusted_proxies was refused: it did not begin with a PROXY header, which proxy_protocol asks for; of others nothing is said for ten minutes",
+			"peer", peer.String(), "error", err)
+	}
 }
 
 func (l *proxyListener) Accept() (net.Conn, error) {
@@ -27,12 +50,31 @@ func (l *proxyListener) Accept() (net.Conn, error) {
 	if err != nil || !l.expects(conn.RemoteAddr()) {
 		return conn, err
 	}
-	return &proxied{proxyproto.NewConn(conn,
-		proxyproto.WithPolicy(proxyproto.REQUIRE), proxyproto.SetReadHeaderTimeout(proxyHeaderTime))}, nil
+	c := newProxied(conn)
+	c.tell = l.tell
+	return c, nil
+}
+
+func newProxied(conn net.Conn) *proxied {
+	return &proxied{Conn: proxyproto.NewConn(conn,
+		proxyproto.WithPolicy(proxyproto.REQUIRE), proxyproto.SetReadHeaderTimeout(proxyHeaderTime))}
 }
 
 // proxied is a connection whose addresses are those that the PROXY header tells.
-type proxied struct{ *proxyproto.Conn }
+type proxied struct {
+	*proxyproto.Conn
+	tell func(peer net.Addr, err error) // of a refusal; nil: nobody
+	once sync.Once
+}
+
+// Read fails, and whoever keeps the log is told, where there is no header.
+func (c *proxied) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err != nil && c.tell != nil && c.ProxyHeader() == nil && !errors.Is(err, net.ErrClosed) {
+		c.once.Do(func() { c.tell(c.Raw().RemoteAddr(), err) })
+	}
+	return n, err
+}
 
 // RemoteAddr is that of the client. Where the header tells none, although a client is
 // spoken for, it is nobody's: the proxy's own would make what the client says in its

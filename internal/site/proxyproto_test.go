@@ -80,6 +80,15 @@ func TestProxyProtocol(t *testing.T) {
 			}
 		}
 	}
+	// The peer is told nothing of why, so the log is, once for many.
+	const refused = "did not begin with a PROXY header"
+	eventually(t, "the refusal in the log", func() bool { return strings.Contains(trusting.log.String(), refused) })
+	if n := strings.Count(trusting.log.String(), refused); n != 1 {
+		t.Errorf("the log says it %d times: %s", n, trusting.log)
+	}
+	if text := wary.log.String() + off.log.String(); strings.Contains(text, refused) {
+		t.Errorf("the log says of who need not: %s", text)
+	}
 }
 
 // A PROXY header stands before TLS, and on a Unix socket.

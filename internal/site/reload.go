@@ -184,7 +184,7 @@ func (f *fronts) inTheWay(err error, going []*front) error {
 	}
 	for _, o := range going {
 		if o.Network == "tcp" {
-			return fmt.Errorf("%w (perhaps by %s, which this configuration does not name any more: take that away in a reload of its own, before this one)", err, o.Listen)
+			return fmt.Errorf("%w; if it is %s that is in the way, which this configuration does not name any more: take that away in a reload of its own, before this one", err, o.Listen)
 		}
 	}
 	return err

@@ -125,7 +125,7 @@ func (a *assembly) newRoute(s *site, c *config.Route) (*route, error) {
 		r.authorizer, refused = a.newAuthorizer(r)
 		err = errors.Join(err, below("authorize", refused))
 	}
-	if r.program != nil {
+	if r.program != nil || err != nil && c.Static == "" {
 		err = errors.Join(err, a.spoolLack(c.Limits.SpoolDir), a.openSendfile(r))
 	}
 	var refused error

@@ -73,6 +73,9 @@ func (s *sendfile) Respond(ctx context.Context, req *cgi.Request) (*cgi.Response
 	}
 	s.log.Warn("a file that an application named cannot be sent", "app", "route "+s.route.config.Path,
 		"request", req.ID, "field", field, "file", value, "error", err)
+	if scarce(err) {
+		return nil, noRoomFor(value, err)
+	}
 	return nil, &cgi.Error{Kind: cgi.NotFound, Err: err, Reason: fmt.Sprintf("the file that %s names, %q, cannot be sent: %v", field, value, cause(err))}
 }
 

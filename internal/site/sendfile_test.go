@@ -34,7 +34,7 @@ func sendfileTree(t *testing.T) string {
 		name = dir + "/cgi-bin/" + name
 		text, err := os.ReadFile(name)
 		if err == nil {
-			err = os.WriteFile(name, []byte(strings.ReplaceAll(string(text), "DIR", dir)), 0o755)
+			err = write(name, strings.ReplaceAll(string(text), "DIR", dir))
 		}
 		if err != nil {
 			t.Fatal(err)

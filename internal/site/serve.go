@@ -35,11 +35,11 @@ func (h *Host) Serve(ctx, hurry context.Context, ready func([]Listening)) error 
 	limit, stop := context.WithTimeout(hurry, time.Duration(h.Config().ShutdownTimeout))
 	defer stop()
 	if h.yielded.Load() && failure == nil {
-		h.leaving.Store(true)
 		f.yield(limit)
 	}
 	err = h.shutdown(f, limit, hurry)
 	f.serving.Wait()
+	f.reserve.Close()
 	return errors.Join(failure, err)
 }
 
@@ -52,6 +52,7 @@ func (h *Host) open(base context.Context) (*fronts, error) {
 	if err != nil {
 		err = errors.Join(err, f.http.Close())
 		f.serving.Wait()
+		f.reserve.Close()
 		return nil, err
 	}
 	h.current.startBackends()

@@ -67,7 +67,6 @@ type Host struct {
 
 	reloading sync.Mutex  // held by who makes an assembly or ends one
 	yielded   atomic.Bool // another process serves on the same sockets
-	leaving   atomic.Bool // and this one takes no more connections
 
 	mu      sync.Mutex
 	current *assembly              // never nil
@@ -109,7 +108,7 @@ func (h *Host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.answerInside(w, r)
 		return
 	}
-	if h.leaving.Load() { // HTTP/2 sends GOAWAY for it
+	if lastOfItsConnection(r) { // HTTP/2 sends GOAWAY for it
 		w.Header().Set("Connection", "close")
 	}
 	a := h.enter()

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -38,6 +39,8 @@ func TestMain(m *testing.M) {
 		takeOver()
 		return
 	}
+	// There are programs that run as other users.
+	syscall.Umask(0o022)
 	if ln, err := net.Listen("tcp", "127.0.0.1:0"); err == nil { // opens what the poller keeps
 		_ = ln.Close()
 	}
@@ -138,6 +141,8 @@ func write(name, text string) error {
 	if strings.HasPrefix(text, "#!") {
 		mode = 0o755
 	}
+	syscall.ForkLock.RLock() // a child that has a script open for writing would keep it from being run (ETXTBSY)
+	defer syscall.ForkLock.RUnlock()
 	return os.WriteFile(name, []byte(text), mode)
 }
 

@@ -244,7 +244,7 @@ func TestFileSwappedForFIFO(t *testing.T) {
 		<-swapped
 	}()
 	got := map[int]int{}
-	for end := time.Now().Add(time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(time.Second); len(got) == 0 || time.Now().Before(end); {
 		conn := s.dial(t)
 		_, _ = io.WriteString(conn, request("GET", "/x.txt"))
 		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)

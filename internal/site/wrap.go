@@ -288,6 +288,8 @@ func fileError(file string, err error) error {
 	}
 	e := &cgi.Error{Kind: cgi.NotFound, Reason: fmt.Sprintf("the script %q: %v", file, cause), Err: err}
 	switch {
+	case scarce(err):
+		return noRoomFor(file, err)
 	case errors.Is(err, fs.ErrNotExist):
 		e.Reason = fmt.Sprintf("the script %q does not exist", file)
 	case errors.Is(err, syscall.ENOTDIR):

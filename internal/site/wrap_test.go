@@ -409,7 +409,7 @@ func TestWrapWhereFcgiwrapFails(t *testing.T) {
 	filename := func(name string) string { return "SCRIPT_FILENAME=" + filepath.Join(dir, name) }
 
 	t.Run("a script that hangs", func(t *testing.T) { // fcgiwrap waits for ever
-		f := wrap(t, site.Wrap{Roots: []string{dir}}, func(c *config.Config) { c.Limits.Timeout = config.Duration(200 * time.Millisecond) })
+		f := wrap(t, site.Wrap{Roots: []string{dir}}, func(c *config.Config) { c.Limits.Timeout = config.Duration(500 * time.Millisecond) })
 		eventually(t, "a script that has got so far in its time", func() bool {
 			got := f.get(filename("hang.cgi"))
 			if got.status != 504 || !strings.Contains(got.tell, "time") {
