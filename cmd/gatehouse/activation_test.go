@@ -41,7 +41,7 @@ func activated(t *testing.T, names string, sockets []*os.File, args ...string) *
 	cmd.Env = append(os.Environ(), "GORACE="+noSleep, "LISTEN_FDS=2", "LISTEN_FDNAMES="+names)
 	cmd.ExtraFiles = sockets
 	text := new(transcript)
-	cmd.Stderr = text
+	cmd.Stderr, cmd.WaitDelay = text, patience
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,13 @@ func activated(t *testing.T, names string, sockets []*os.File, args ...string) *
 	go func() { _ = cmd.Wait(); close(done) }()
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
-		<-done
+		select {
+		case <-done:
+		case <-time.After(patience):
+			t.Errorf("it does not end:\n%s", text)
+			_ = cmd.Process.Kill()
+			<-done
+		}
 	})
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
 		select {

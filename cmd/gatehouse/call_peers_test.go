@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -16,7 +17,7 @@ func daemon(t *testing.T, ready func() bool, name string, args ...string) {
 	t.Helper()
 	cmd := exec.Command(name, args...)
 	var text bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &text, &text
+	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &text, &text, patience
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +79,8 @@ func TestCallPHP(t *testing.T) {
 	conf := "[global]\nerror_log = " + dir + "/log\n[www]\nlisten = " + socket + "\npm = static\npm.max_children = 1\npm.status_path = /status\nping.path = /ping\nuser = nobody\ngroup = nogroup\n"
 	page := `<?php error_log("a warning"); http_response_code((int)($_GET["s"] ?? 200)); echo $_SERVER["SCRIPT_NAME"], "|", $_SERVER["PATH_INFO"] ?? "none", "|", file_get_contents("php://input");`
 	for name, text := range map[string]string{"conf": conf, "i.php": page} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+		file := filepath.Join(dir, name)
+		if err := errors.Join(os.WriteFile(file, []byte(text), 0o644), os.Chmod(file, 0o644)); err != nil { // another user reads it, whatever the umask is
 			t.Fatal(err)
 		}
 	}

@@ -2,7 +2,9 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 
 	"github.com/urfave/cli/v2"
@@ -31,7 +33,7 @@ func checkCommand() *cli.Command {
 			}
 			s, err := openFile(file, "")
 			if err != nil {
-				return err
+				return missingDefault(c, err)
 			}
 			if err := check(s.config); err != nil {
 				return err
@@ -52,6 +54,14 @@ func oneFile(c *cli.Context, command string) (string, error) {
 		return "", hinted{misused("%s takes one configuration", command), "as in: gatehouse " + command + " /etc/gatehouse/gatehouse.toml"}
 	}
 	return cmp.Or(c.String("config"), c.Args().First(), defaultFile), nil
+}
+
+// missingDefault says what to do where no configuration was named and none is there.
+func missingDefault(c *cli.Context, err error) error {
+	if errors.Is(err, fs.ErrNotExist) && c.NArg() == 0 && !c.IsSet("config") {
+		return hinted{err, "gatehouse init writes one; -c FILE names another"}
+	}
+	return err
 }
 
 // check reports everything that would keep a configuration from being served. What the

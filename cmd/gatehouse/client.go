@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -74,7 +75,11 @@ func controlPath(c *cli.Context) (string, error) {
 	if path := admin.DefaultSocket(); path != "" {
 		return path, nil
 	}
-	return "", hinted{errors.New("there is no control socket: the folder where it is unless something else is said does not exist"),
+	folder := "/run/gatehouse, the folder where it is unless something else is said, does not exist"
+	if os.Geteuid() != 0 {
+		folder = "XDG_RUNTIME_DIR, the folder where it is unless something else is said, names none that exists"
+	}
+	return "", hinted{errors.New("there is no control socket: " + folder),
 		`set control = "/path" in the configuration, and name it here with --control or -c`}
 }
 

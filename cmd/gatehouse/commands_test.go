@@ -337,6 +337,26 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// prints is "prints PATTERN ARG...": gatehouse with these arguments prints what matches, by
+// and by: it is for a command that waits for its answer a moment only.
+func prints(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: prints PATTERN ARG...")
+	}
+	re := regexp.MustCompile("(?m)" + args[0])
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		cmd := exec.Command(program(ts), args[1:]...)
+		cmd.Dir, cmd.Env = ts.MkAbs("."), environment(ts)
+		out, err := cmd.Output()
+		if err == nil && re.Match(out) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("gatehouse %q: %v, no %q in\n%s", args[1:], err, args[0], out)
+		}
+	}
+}
+
 // program is the path of the command under test.
 func program(ts *testscript.TestScript) string {
 	for dir := range strings.SplitSeq(ts.Getenv("PATH"), ":") {
@@ -355,9 +375,23 @@ func environment(ts *testscript.TestScript) (env []string) {
 	return append(env, "GORACE="+noSleep)
 }
 
-// executable is "executable FILE...": they may be executed from now on.
+// executable is "executable FILE...": they may be executed from now on. The files that
+// testscript has written may be open for writing in a child that another script has just
+// started, so copies take their places.
 func executable(ts *testscript.TestScript, neg bool, args []string) {
 	for _, name := range args {
-		ts.Check(os.Chmod(ts.MkAbs(name), 0o755))
+		name = ts.MkAbs(name)
+		text, err := os.ReadFile(name)
+		ts.Check(err)
+		ts.Check(writeUnheld(name+"~", text, 0o755))
+		ts.Check(os.Rename(name+"~", name))
 	}
+}
+
+// writeUnheld writes a file that no child has open afterwards: nobody could execute what
+// somebody has open for writing (ETXTBSY).
+func writeUnheld(name string, text []byte, mode fs.FileMode) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return os.WriteFile(name, text, mode)
 }

@@ -62,7 +62,8 @@ func withClient(c *cli.Context, do func(context.Context, *client) error) error {
 
 // late says so where the time was up.
 func late(ctx context.Context, err error) error {
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	// A connection's own timer, set to the same time, may be the first.
+	if errors.Is(err, context.DeadlineExceeded) || err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return hinted{errors.New("no answer in time; what was asked for goes on"), "--timeout sets how long to wait"}
 	}
 	return err

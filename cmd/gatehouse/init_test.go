@@ -72,7 +72,7 @@ func writeFile(t *testing.T, name, text string) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(name, []byte(text), mode); err != nil {
+	if err := writeUnheld(name, []byte(text), mode); err != nil {
 		t.Fatal(err)
 	}
 }

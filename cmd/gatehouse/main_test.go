@@ -23,8 +23,11 @@ func TestMain(m *testing.M) {
 type careful struct{ *testing.M }
 
 func (c careful) Run() int {
-	if signal.Ignored(syscall.SIGINT) { // as in the background of a shell; the programs that are tested are to get it
-		signal.Notify(make(chan os.Signal, 1), syscall.SIGINT)
+	// As in the background of a shell, or by nohup; the programs that are tested are to get them.
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2} {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
 	}
 	before := descriptors()
 	code := c.M.Run()
@@ -117,6 +120,7 @@ func TestScripts(t *testing.T) {
 			"signal":     signalServer,
 			"ended":      endedServer,
 			"exits":      exits,
+			"prints":     prints,
 			"executable": executable,
 			"get":        get,
 			"until":      getUntil,

@@ -41,9 +41,9 @@ func tuneHeap(cfg *config.Config) {
 	debug.FreeOSMemory()
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(live)
-	percent := rarely
+	percent := uint64(rarely)
 	if live[0].Value.Kind() == metrics.KindUint64 {
-		percent = garbage * 100 / int(max(live[0].Value.Uint64(), 1))
+		percent = uint64(garbage) * 100 / max(live[0].Value.Uint64(), 1)
 	}
-	collectAt(min(max(percent, often), rarely))
+	collectAt(int(min(max(percent, often), rarely)))
 }

@@ -20,14 +20,21 @@ import (
 )
 
 // scarce starts gatehouse by a shell that says what limits it has, and returns it with its
-// log and address.
+// log and address. The configuration may begin with where it listens, HTTP first; HOST in
+// it is an address of this process's own.
 func scarce(t *testing.T, limits, config string) (cmd *exec.Cmd, log func() string, dir, addr string) {
 	t.Helper()
 	dir = t.TempDir()
+	if !strings.HasPrefix(config, "listen =") {
+		config = "listen = ['HOST:0']\n" + config
+	}
+	config = strings.ReplaceAll(config, "HOST", ownLoopback())
 	for name, text := range map[string]string{
-		"g.toml": fmt.Sprintf("listen = ['%s:0']\ncontrol = 'c.sock'\n%s[[site]]\nroot = '.'\n[[site.route]]\npath = '/cgi-bin/'\ncgi = 'cgi-bin/'\n", ownLoopback(), config),
+		"g.toml": config + "control = 'c.sock'\n[[site]]\nroot = '.'\n[[site.route]]\npath = '/cgi-bin/'\ncgi = 'cgi-bin/'\n[[site.route]]\npath = '/away'\nredirect = '/x.txt'\nstatus = 308\n",
 		"x.txt":  "text", "cgi-bin/count": "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'\nwc -c\n",
-		"cgi-bin/held": "#!/bin/sh\ntouch ../held\nwhile [ ! -e ../gate ]; do sleep 0.01; done\nprintf 'Content-Type: text/plain\\n\\n'\n",
+		"cgi-bin/held": "#!/bin/sh\nprintf x >>../held\nwhile [ ! -e ../gate ]; do sleep 0.01; done\nprintf 'Content-Type: text/plain\\n\\n'\n",
+		// Too much for sockets.
+		"cgi-bin/big": "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'\nhead -c 16777216 /dev/zero | tr '\\0' z\n",
 	} {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
 			t.Fatal(err)
@@ -129,7 +136,8 @@ func limit(t *testing.T, cmd *exec.Cmd, resource int, to uint64) (was uint64) {
 	return old.Cur
 }
 
-// When no descriptor is left connections wait, and are served when there is one again.
+// Where not even the reserve helps, since the limit has become less than what is open,
+// connections wait, and are answered when there are descriptors again.
 func TestDescriptorsUsedUp(t *testing.T) {
 	cmd, log, _, addr := scarce(t, ":", "")
 	was := limit(t, cmd, unix.RLIMIT_NOFILE, 3)
@@ -137,9 +145,16 @@ func TestDescriptorsUsedUp(t *testing.T) {
 	ask(t, conn, "/cgi-bin/count")
 	has(t, "failure in the log", func() bool { return strings.Contains(log(), "too many open files") })
 	limit(t, cmd, unix.RLIMIT_NOFILE, was)
-	if got := strings.TrimSpace(answered(t, conn, 200)); got != "0" {
-		t.Errorf("got %q", got)
+	if status, text := response(t, conn); text != noDescriptor && (status != 200 || strings.TrimSpace(text) != "0") {
+		t.Errorf("got %d %q", status, text)
 	}
+	has(t, "answer as before", func() bool {
+		conn := dialHost(t, addr)
+		defer conn.Close()
+		ask(t, conn, "/cgi-bin/count")
+		status, text := response(t, conn)
+		return status == 200 && strings.TrimSpace(text) == "0"
+	})
 }
 
 // Connections take no more than half of the descriptors: the host, its programs and its

@@ -79,7 +79,11 @@ func serveCommanded(c *cli.Context, up *readiness) error {
 	if !c.IsSet("config") {
 		read = nil
 	}
-	return errors.Join(busyHint(serve(c.Context, s, read, c.App.ErrWriter, up)), s.close())
+	err = serve(c.Context, s, read, c.App.ErrWriter, up)
+	if !c.IsSet("config") { // whose lines say it themselves
+		err = busyHint(err)
+	}
+	return errors.Join(err, s.close())
 }
 
 // busyHint adds what to do about an address that is taken.

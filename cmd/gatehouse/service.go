@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -31,6 +32,7 @@ type service struct {
 	systemd *notifier
 	end     *stopping
 
+	upgrades   sync.Mutex // held by an upgrade
 	work       sync.Mutex // held by a reload or an upgrade
 	paused     *os.File   // the control socket, while an upgrade runs
 	pausedName string     // by which that is handed on
@@ -161,14 +163,14 @@ func (d *service) reloadOnce() error {
 func (d *service) apply(s *served) error {
 	path, ln := d.control.Path(), net.Listener(nil)
 	moves := !sameControl(s, path)
+	var refused error
 	if moves {
-		var err error
-		if path, ln, err = d.openControl(s); err != nil {
-			return err
-		}
+		path, ln, refused = d.openControl(s)
 	}
 	swap, undo, err := d.status.Prepare(s.config.Admin, d.openAdmin(s.config))
-	if err == nil {
+	if refused != nil || err != nil {
+		err = d.allWrong(s.config, refused, err)
+	} else {
 		if err = d.host.Reload(s.config); err == nil {
 			swap()
 			if moves {
@@ -179,6 +181,24 @@ func (d *service) apply(s *served) error {
 	}
 	undo()
 	return errors.Join(err, closed(ln))
+}
+
+// allWrong returns everything that is wrong with a configuration whose control socket or
+// status page cannot be listened on: what was tried first is not the only mistake.
+func (d *service) allWrong(cfg *config.Config, control, status error) error {
+	err := d.host.Examine(cfg)
+	var told config.Errors
+	errors.As(err, &told)
+	about := func(key string) bool {
+		return slices.ContainsFunc(told, func(e *config.Error) bool { return e.Key == key })
+	}
+	if !about("control") {
+		err = errors.Join(err, control)
+	}
+	if !about("admin") {
+		err = errors.Join(err, status)
+	}
+	return err
 }
 
 // sameControl reports whether the control socket stays where it is.
@@ -233,13 +253,11 @@ func (d *service) run(ctx context.Context, s *served, stderr io.Writer, up *read
 	}
 	d.end = signals(ctx, stderr, do)
 	defer d.end.finish()
-	path, ln, err := d.openControl(s)
-	if err != nil {
-		return err
-	}
+	path, ln, refused := d.openControl(s)
 	defer d.finish()
-	if err := d.status.Listen(s.config.Admin, d.openAdmin(s.config)); err != nil {
-		return errors.Join(err, closed(ln))
+	err := d.status.Listen(s.config.Admin, d.openAdmin(s.config))
+	if refused != nil || err != nil {
+		return errors.Join(d.allWrong(s.config, refused, err), closed(ln))
 	}
 	err = d.host.Serve(d.end.first, d.end.second, func(on []site.Listening) {
 		d.control.Move(path, ln) // not before: until then orders are for who serves already

@@ -49,7 +49,7 @@ func endFirst(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: endfirst SOCKET")
 	}
 	var out, errs bytes.Buffer
-	if code := run(context.Background(), []string{"gatehouse", "status", "--json", "--control", ts.MkAbs(args[0])}, nil, &out, &errs); code != 0 {
+	if code := run(context.Background(), []string{"gatehouse", "status", "--json", "--timeout", patience.String(), "--control", ts.MkAbs(args[0])}, nil, &out, &errs); code != 0 {
 		ts.Fatalf("status: %s", errs.String())
 	}
 	var s admin.Status
@@ -57,7 +57,7 @@ func endFirst(ts *testscript.TestScript, neg bool, args []string) {
 	if len(s.Running) == 0 {
 		ts.Fatalf("nothing runs")
 	}
-	if code := run(context.Background(), []string{"gatehouse", "end", "--control", ts.MkAbs(args[0]), s.Running[0].ID}, nil, &out, &errs); code != 0 {
+	if code := run(context.Background(), []string{"gatehouse", "end", "--timeout", patience.String(), "--control", ts.MkAbs(args[0]), s.Running[0].ID}, nil, &out, &errs); code != 0 {
 		ts.Fatalf("end: %s", errs.String())
 	}
 }

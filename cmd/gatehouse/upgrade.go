@@ -83,10 +83,13 @@ func (r *readiness) say(text string) {
 
 // upgrade has the program that is now in our place take over. When it returns nil that
 // serves, and this process has begun to stop; when it returns an error nothing has changed.
+// A reload that runs is waited for.
 func (d *service) upgrade(ctx context.Context) error {
-	if !d.work.TryLock() {
-		return errors.New("a reload or another upgrade is under way")
+	if !d.upgrades.TryLock() {
+		return errors.New("another upgrade is under way")
 	}
+	defer d.upgrades.Unlock()
+	d.work.Lock()
 	defer d.work.Unlock()
 	err := d.takenOver(ctx)
 	if err != nil {
@@ -199,7 +202,12 @@ func (d *service) startSuccessor() (*successor, error) {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{said}
 	for _, s := range sockets {
-		cmd.ExtraFiles = append(cmd.ExtraFiles, s.File)
+		f, err := stillWaiting(s.File)
+		if err != nil {
+			return nil, errors.Join(err, says.Close())
+		}
+		defer f.Close()
+		cmd.ExtraFiles = append(cmd.ExtraFiles, f)
 	}
 	cmd.Env = append(withoutOwn(os.Environ()), readyVar+"=3", site.SocketsVariable(sockets, 4))
 	if err := cmd.Start(); err != nil {
@@ -212,6 +220,26 @@ func (d *service) startSuccessor() (*successor, error) {
 		close(n.ended)
 	}()
 	return n, nil
+}
+
+// stillWaiting returns a copy that can be given to a program and leaves the socket as it is.
+// os/exec makes one that is non-blocking a blocking one, for this process as well: whoever
+// waits for connections on it could then not be stopped.
+func stillWaiting(f *os.File) (*os.File, error) {
+	out, err := os.Open(os.DevNull) // which no poller takes, so that os believes it to block
+	if err != nil {
+		return nil, err
+	}
+	conn, err := f.SyscallConn()
+	if err == nil {
+		var failed error
+		err = conn.Control(func(fd uintptr) { failed = unix.Dup3(int(fd), int(out.Fd()), unix.O_CLOEXEC) })
+		err = errors.Join(err, failed)
+	}
+	if err != nil {
+		return nil, errors.Join(err, out.Close())
+	}
+	return out, nil
 }
 
 // sockets are copies of all that this process listens on.

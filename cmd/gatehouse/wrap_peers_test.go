@@ -36,7 +36,7 @@ func writeScripts(t *testing.T, dir string, texts map[string]string) {
 		t.Fatal(err)
 	}
 	for name, text := range texts {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text), 0o755); err != nil {
+		if err := writeUnheld(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -80,7 +80,7 @@ func TestWrapInheritedSocket(t *testing.T) {
 			defer f.Close()
 			cmd := tt.start(f)
 			var log bytes.Buffer
-			cmd.Stderr = &log
+			cmd.Stderr, cmd.WaitDelay = &log, patience
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
