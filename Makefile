@@ -19,7 +19,7 @@ build:
 
 # -count=1: go test cannot see that the integration tests depend on the program that they build.
 test: packages
-	$(GO) test $(raceflag) -count=1 -timeout 15m ./...
+	$(GO) test $(raceflag) -count=1 -timeout 20m ./...
 
 packages:
 	@scripts/install-test-packages.sh

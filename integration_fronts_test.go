@@ -122,9 +122,9 @@ global
 	tune.http.maxhdr 512
 defaults
 	mode http
-	timeout connect 10s
+	timeout connect 60s
 	timeout client 600s
-	timeout server 60s
+	timeout server 600s
 	timeout http-keep-alive 600s
 	option http-keep-alive
 	option abortonclose

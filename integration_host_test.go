@@ -255,7 +255,7 @@ func (h *host) start(t *testing.T) {
 	h.cmd = exec.Command(binary, "serve", "-c", h.path("gatehouse.toml"))
 	h.cmd.Dir = h.dir
 	h.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + h.temp, "HOME=" + h.dir,
-		"LD_LIBRARY_PATH=" + h.temp, "SECRET=not for programs", "HTTP_PROXY=http://proxy.invalid/"}
+		"GORACE=atexit_sleep_ms=0", "LD_LIBRARY_PATH=" + h.temp, "SECRET=not for programs", "HTTP_PROXY=http://proxy.invalid/"}
 	pipe, err := h.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

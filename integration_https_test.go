@@ -30,9 +30,9 @@ global
 	tune.http.maxhdr 512
 defaults
 	mode {mode}
-	timeout connect 10s
+	timeout connect 60s
 	timeout client 600s
-	timeout server 60s
+	timeout server 600s
 	option abortonclose
 	option http-no-delay
 frontend web

@@ -66,7 +66,7 @@ path = "/cgi-bin/"
 cgi = "cgi-bin/"
 [[site.route]]
 path = "/app/"
-wsgi = { module = "app.py", workers = {workers}, max_requests = 50 }
+wsgi = { module = "app.py", workers = {workers}, max_requests = 200 }
 env = { VERSION = "{version}" }
 [[site.route]]
 path = "/kept/"
@@ -179,15 +179,15 @@ func startSteady(t *testing.T) *steady {
 func (s *steady) path(name string) string { return filepath.Join(s.dir, name) }
 
 // wait waits for a fact, which is given up for a failure only when there has been no
-// progress for long.
+// progress for long, or very much without it.
 func (s *steady) wait(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	last, since := int64(-1), time.Now()
+	last, since, most := int64(-1), time.Now(), s.asked.Load()+10*steadyRequests
 	for !cond() {
 		if n := s.asked.Load(); n != last {
 			last, since = n, time.Now()
 		}
-		if time.Since(since) > 2*patience {
+		if time.Since(since) > 2*patience || last > most {
 			t.Fatalf("no %s; %d requests so far, %d failed: %s", what, last, s.failed.Load(), s.why)
 		}
 		time.Sleep(5 * time.Millisecond)
