@@ -202,12 +202,7 @@ func (d *service) startSuccessor() (*successor, error) {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{said}
 	for _, s := range sockets {
-		f, err := stillWaiting(s.File)
-		if err != nil {
-			return nil, errors.Join(err, says.Close())
-		}
-		defer f.Close()
-		cmd.ExtraFiles = append(cmd.ExtraFiles, f)
+		cmd.ExtraFiles = append(cmd.ExtraFiles, s.File)
 	}
 	cmd.Env = append(withoutOwn(os.Environ()), readyVar+"=3", site.SocketsVariable(sockets, 4))
 	if err := cmd.Start(); err != nil {
@@ -220,26 +215,6 @@ func (d *service) startSuccessor() (*successor, error) {
 		close(n.ended)
 	}()
 	return n, nil
-}
-
-// stillWaiting returns a copy that can be given to a program and leaves the socket as it is.
-// os/exec makes one that is non-blocking a blocking one, for this process as well: whoever
-// waits for connections on it could then not be stopped.
-func stillWaiting(f *os.File) (*os.File, error) {
-	out, err := os.Open(os.DevNull) // which no poller takes, so that os believes it to block
-	if err != nil {
-		return nil, err
-	}
-	conn, err := f.SyscallConn()
-	if err == nil {
-		var failed error
-		err = conn.Control(func(fd uintptr) { failed = unix.Dup3(int(fd), int(out.Fd()), unix.O_CLOEXEC) })
-		err = errors.Join(err, failed)
-	}
-	if err != nil {
-		return nil, errors.Join(err, out.Close())
-	}
-	return out, nil
 }
 
 // sockets are copies of all that this process listens on.

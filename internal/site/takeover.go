@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -166,13 +167,27 @@ func unlinkOnClose(ln net.Listener, unlink bool) {
 }
 
 // CopyListener is a listener's socket for another process. The file is the caller's to
-// close.
+// close. It stays non-blocking whoever asks for its descriptor, unlike that of the
+// listener's own File: the copies share that state, and who waits for connections on a
+// blocking one cannot be stopped.
 func CopyListener(ln net.Listener) (*os.File, error) {
-	l, ok := ln.(interface{ File() (*os.File, error) })
+	l, ok := ln.(syscall.Conn)
 	if !ok {
 		return nil, fmt.Errorf("site: a listener of type %T cannot be passed on", ln)
 	}
-	return l.File()
+	conn, err := l.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var f *os.File
+	var failed error
+	err = conn.Control(func(fd uintptr) {
+		var n int
+		if n, failed = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 3); failed == nil {
+			f = os.NewFile(uintptr(n), ln.Addr().String())
+		}
+	})
+	return f, errors.Join(err, failed)
 }
 
 // Sockets are copies of all that the host listens on, for another process to take over
