@@ -373,7 +373,7 @@ func (h *host) open() (files, sockets []string) {
 		switch _, name, _ := strings.Cut(s, " "); {
 		case strings.Contains(s, "socket:"):
 			sockets = append(sockets, s)
-		case name == h.htdocs, name == h.scripts: // each route's folder stays open once it was needed
+		case name == h.htdocs, name == h.scripts, name == h.path("access.log"): // which stay open once they were needed
 		default:
 			files = append(files, s)
 		}
