@@ -101,13 +101,13 @@ func (h *host) askWarm(t *testing.T, r request, but string) {
 // logged waits for the line of the access log about a target that was asked for once.
 func (h *host) logged(t *testing.T, target string) (line string) {
 	t.Helper()
-	one := regexp.MustCompile(`(?m)^.* uri=` + regexp.QuoteMeta(target) + ` .*$`)
-	eventually(func() bool { // it is written when all is over
+	one := regexp.MustCompile(`(?m)^.* uri=` + regexp.QuoteMeta(target) + ` .*\n`) // a whole one: a reader may see half of a write
+	eventually(func() bool {                                                       // it is written when all is over
 		text, err := os.ReadFile(h.path("access.log"))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // it is made with its first line
 			t.Fatal(err)
 		}
-		line = one.FindString(string(text))
+		line = strings.TrimSuffix(one.FindString(string(text)), "\n")
 		return line != ""
 	})
 	return line
