@@ -283,15 +283,8 @@ func closed(ln net.Listener) error {
 func (d *service) own() {
 	d.host.OwnSockets()
 	site.DropSockets()
-	removeFile(d.control.Listener(), true)
-	d.status.Each(func(_ config.Listen, ln net.Listener) { removeFile(ln, true) })
-}
-
-// removeFile says whether the file of a Unix socket goes with its listener.
-func removeFile(ln net.Listener, remove bool) {
-	if ln, ok := ln.(*net.UnixListener); ok {
-		ln.SetUnlinkOnClose(remove)
-	}
+	site.UnlinkOnClose(d.control.Listener(), true)
+	d.status.Each(func(_ config.Listen, ln net.Listener) { site.UnlinkOnClose(ln, true) })
 }
 
 // controlAt puts what --control says in place of what the configuration says.

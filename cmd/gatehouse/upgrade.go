@@ -146,7 +146,7 @@ func (d *service) pauseControl() (resume func(goOn bool), err error) {
 		return nil, err
 	}
 	d.pausedName = controlName(path)
-	removeFile(ln, false)
+	site.UnlinkOnClose(ln, false)
 	d.control.Move("", nil)
 	return func(goOn bool) {
 		f := d.paused
@@ -160,7 +160,7 @@ func (d *service) pauseControl() (resume func(goOn bool), err error) {
 			d.log.Error("the control socket is lost", "path", path, "error", err)
 			return
 		}
-		removeFile(ln, true)
+		site.UnlinkOnClose(ln, true)
 		d.control.Move(path, ln)
 	}, nil
 }
@@ -168,7 +168,7 @@ func (d *service) pauseControl() (resume func(goOn bool), err error) {
 // yieldStatus closes the listeners of the status page, whose sockets are the successor's.
 // Answers that are being written are not cut.
 func (d *service) yieldStatus() {
-	d.status.Each(func(_ config.Listen, ln net.Listener) { removeFile(ln, false) })
+	d.status.Each(func(_ config.Listen, ln net.Listener) { site.UnlinkOnClose(ln, false) })
 	if err := d.status.Listen(nil, nil); err != nil {
 		d.log.Warn("the status page is still served", "error", err)
 	}

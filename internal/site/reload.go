@@ -108,14 +108,14 @@ func (f *fronts) prepare(old, a *assembly) (c change, err error) {
 	}
 	// From here on nothing fails.
 	for _, o := range c.retire {
-		unlinkOnClose(o.ln, false)
+		UnlinkOnClose(o.ln, false)
 	}
 	for _, o := range c.open[:c.moved] {
-		unlinkOnClose(o.ln, o.Network == "unix")
+		UnlinkOnClose(o.ln, o.Network == "unix")
 	}
 	for _, o := range have { // whose file has gone: there is a new one in its place
 		if slices.ContainsFunc(c.open, func(n opened) bool { return n.key == o.key }) {
-			unlinkOnClose(o.ln, false)
+			UnlinkOnClose(o.ln, false)
 		}
 	}
 	c.retire = append(c.retire, have...)

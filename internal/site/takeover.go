@@ -151,7 +151,7 @@ func DropSockets() {
 	defer taken.mu.Unlock()
 	for _, s := range taken.list {
 		if ln, err := net.FileListener(s.File); err == nil {
-			unlinkOnClose(ln, true)
+			UnlinkOnClose(ln, true)
 			_ = ln.Close()
 		}
 		_ = s.File.Close()
@@ -159,8 +159,9 @@ func DropSockets() {
 	taken.list = nil
 }
 
-// unlinkOnClose says whether the file of a Unix socket goes with its listener.
-func unlinkOnClose(ln net.Listener, unlink bool) {
+// UnlinkOnClose says whether the file of a Unix socket goes with its listener; there is
+// nothing to say of others.
+func UnlinkOnClose(ln net.Listener, unlink bool) {
 	if ln, ok := ln.(*net.UnixListener); ok {
 		ln.SetUnlinkOnClose(unlink)
 	}
@@ -262,7 +263,7 @@ func (h *Host) setUnlink(unlink bool) {
 	}
 	for _, o := range f.list() {
 		if o.Network == "unix" {
-			unlinkOnClose(o.ln, unlink)
+			UnlinkOnClose(o.ln, unlink)
 		}
 	}
 }
